@@ -1,0 +1,1 @@
+"""TinyTorch: a deep-learning framework on NumPy, built by its readers."""
