@@ -42,7 +42,7 @@ def faults(rows):
                 found.append(f"characters {sorted(set(text) - CHARACTERS)} in: {text}")
             if len(text) > LONGEST_LINE:
                 found.append(f"{len(text)} characters, but at most {LONGEST_LINE}: {text}")
-            if text != " ".join(text.split()) or not text[:1].isupper() and not text[:1].isdigit():
+            if text != " ".join(text.split()) or (not text[:1].isupper() and not text[:1].isdigit()):
                 found.append(f"starts with a small letter or has stray spaces: {text}")
             if text[-1:] not in {".", "?", "!"}:
                 found.append(f"does not end a sentence: {text}")
