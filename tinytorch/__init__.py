@@ -1,1 +1,3 @@
 """TinyTorch: a deep-learning framework on NumPy, built by its readers."""
+
+from . import ops

@@ -1,0 +1,544 @@
+"""05 Autograd: every Op is recorded as it runs, and the record is walked backwards.
+
+Forward, `Engine.record` gives each result a `Node`: one edge per input that needs a gradient, holding
+the derivative function and just the values that it names. Backward, the nodes are visited from the
+newest to the oldest, so every gradient is complete before it is passed on. The second half of the file
+is the derivative table for the Ops of modules 01 to 04.
+
+Reverse-mode differentiation: Baydin et al. 2018, https://arxiv.org/abs/1502.05767. The table follows
+the idea of PyTorch's derivatives.yaml.
+"""
+
+import threading
+import weakref
+from contextlib import contextmanager
+from functools import wraps
+from itertools import count
+
+import numpy as np
+
+from . import tensor as t
+from .tensor import Op, Tensor, flattened, wrap
+
+OUT = -1  # the place of an Op's result among its parameters
+_order = count()
+
+
+class Node:
+    """How one tensor came about. `edges` is None once a backward pass has freed it."""
+
+    __slots__ = ("op", "order", "edges", "retained")
+    leaf = False
+
+    def __init__(self, op, edges):
+        self.op, self.edges, self.order, self.retained = op, edges, next(_order), None
+
+    def __repr__(self):
+        return f"<{self.op} backward>"
+
+    def parents(self):
+        return [edge.parent for edge in self.edges or ()]
+
+    def gradients(self, g):
+        """Pairs (parent node, gradient with respect to that parent), given the gradient g of the result."""
+        self.check_alive()
+        for edge in self.edges:
+            yield edge.parent, edge.gradient(g, self.op)
+
+    def check_alive(self):
+        if self.edges is None:
+            raise RuntimeError(
+                f"backward: the graph behind {self.op} was freed by an earlier backward(); "
+                "run the forward pass again, or call backward(retain_graph=True) the first time"
+            )
+
+
+class Edge:
+    """One input of a recorded Op: its derivative function, and the values that function asked for."""
+
+    __slots__ = ("parent", "derivative", "values", "watched", "shape", "dtype")
+
+    def __init__(self, parent, derivative, values, watched, array):
+        self.parent, self.derivative, self.values, self.watched = parent, derivative, values, watched
+        self.shape, self.dtype = array.shape, array.dtype
+
+    def gradient(self, g, op):
+        for memory, writes in self.watched:
+            if memory.writes != writes:
+                raise RuntimeError(
+                    f"backward: a tensor that {op} saved was changed in place after it was used; "
+                    "change a clone() of it, or call backward() before the change"
+                )
+        d = self.derivative(g, *self.values)
+        d = d if d.shape == self.shape else unbroadcast(d, self.shape)
+        return d if d.dtype == self.dtype else d.astype(self.dtype)
+
+
+class Leaf(Node):
+    """Where a gradient arrives: a tensor that the user made."""
+
+    __slots__ = ("tensor",)
+    leaf = True
+
+    def __init__(self, tensor):
+        super().__init__("leaf", ())
+        self.tensor = weakref.ref(tensor)
+
+
+def unbroadcast(g, shape):
+    """Sum a gradient over the dimensions that broadcasting added or repeated, back to `shape`."""
+    added = g.ndim - len(shape)
+    if g.shape[added:] == shape and g.size and g.dtype.kind == "f" and added:
+        rows = g.reshape(-1, int(np.prod(shape)))
+        return (np.ones_like(rows, shape=(1, len(rows))) @ rows).reshape(shape)  # a GEMM beats sum(0)
+    repeated = tuple(i for i in range(g.ndim) if i < added or shape[i - added] == 1 != g.shape[i])
+    return g.sum(repeated).reshape(shape)
+
+
+class Mode(threading.local):
+    """Is recording on? Each thread has its own answer."""
+
+    enabled = True
+
+
+mode = Mode()
+
+
+class Engine:
+    """What `Op.engine` is from now on."""
+
+    def is_recording(self, *values):
+        """Would an Op on these values be recorded?"""
+        return mode.enabled and any(v.requires_grad for v in flattened(values) if isinstance(v, Tensor))
+
+    def record(self, op, args, arrays, result):
+        """Give `result` its node, if recording is on and an input needs a gradient."""
+        if not mode.enabled or result.array.dtype.kind != "f":
+            return
+        edges = []
+        for position, arg in enumerate(args):
+            if arg.__class__ is list or arg.__class__ is tuple:
+                edges += [
+                    self._edge(op, position, args, arrays, result, member, index)
+                    for index, member in enumerate(arg)
+                    if isinstance(member, Tensor) and member.requires_grad
+                ]
+            elif isinstance(arg, Tensor) and arg.requires_grad:
+                edges.append(self._edge(op, position, args, arrays, result, arg))
+        if edges:
+            result.requires_grad, result.node = True, Node(op.__name__, edges)
+
+    def _edge(self, op, position, args, arrays, result, source, index=None):
+        derivative, values, watched = op.derivatives.get(position), [], []
+        if derivative is None:
+            return Edge(node_of(source), refuse(op, position), (), (), source.array)
+        function, wanted = derivative
+        for place, only_shape in wanted:
+            tensors = (result,) if place is OUT else flattened((args[place],))
+            value = result.array if place is OUT else arrays[place]
+            if only_shape:
+                value = [np.shape(v) for v in value] if isinstance(value, list) else np.shape(value)
+            else:
+                watched += [(v.memory, v.memory.writes) for v in tensors if isinstance(v, Tensor)]
+            values.append(value)
+        if index is not None:
+            chosen, function = function, lambda g, *values: chosen(g, *values)[index]
+        return Edge(node_of(source), function, values, watched, source.array)
+
+    def rebind(self, tensor, result):
+        """Let `tensor` become `result`, history and all. False when nothing is recorded: then memory is written."""
+        if not mode.enabled or not (tensor.requires_grad or result.requires_grad):
+            return False
+        if tensor.requires_grad and tensor.is_leaf:
+            raise RuntimeError("in-place: this tensor is a leaf that requires grad; change it under no_grad()")
+        if tensor.memory.viewed:
+            raise RuntimeError("in-place: this tensor has views that would lose their history; write x = x + y instead")
+        tensor.array, tensor.memory, tensor.node = result.array.astype(tensor.dtype, copy=False), result.memory, result.node
+        tensor.requires_grad = result.requires_grad
+        return True
+
+    def backward(self, tensor, gradient=None, retain_graph=False):
+        """Add the gradient of `tensor` with respect to every leaf into that leaf's `.grad`."""
+        for node, (g, owned) in self.walk([tensor], [gradient], retain_graph):
+            holder = node.tensor() if node.leaf else node.retained and node.retained()
+            if holder is None or node.leaf and not holder.requires_grad:
+                continue
+            if holder.grad is None:
+                holder.grad = wrap(g if owned else g.copy())
+            else:
+                holder.grad.array += g
+                holder.grad.memory.writes += 1
+
+    def walk(self, outputs, gradients, retain_graph):
+        """Visit the nodes behind `outputs`, newest first; yield each with its finished gradient."""
+        received = {}
+        for output, gradient in zip(outputs, gradients, strict=True):
+            receive(received, node_of(output), first_gradient(output, gradient), False)
+        for node in newest_first(received):
+            if node not in received:
+                continue
+            g, owned = received.pop(node)
+            if node.leaf or node.retained:
+                yield node, (g, owned and node.leaf)
+            if node.leaf:
+                continue
+            for parent, d in node.gradients(g):
+                receive(received, parent, d, d is not g and d.base is None)
+            if not retain_graph:
+                node.edges = None
+
+
+def receive(received, node, gradient, owned):
+    """Keep a gradient for `node`, added to what came before."""
+    if node in received:
+        gradient, owned = received[node][0] + gradient, True
+    received[node] = gradient, owned
+
+
+def newest_first(roots):
+    """Every node behind `roots`, each after all the nodes that use it: younger nodes use older ones."""
+    seen, waiting = set(roots), list(roots)
+    while waiting:
+        for parent in waiting.pop().parents():
+            if parent not in seen:
+                seen.add(parent)
+                waiting.append(parent)
+    return sorted(seen, key=lambda node: node.order, reverse=True)
+
+
+def node_of(tensor):
+    """The tensor's node; a leaf gets one at its first use."""
+    if tensor.node is None:
+        if tensor.dtype.kind != "f":
+            raise TypeError(f"autograd: a tensor of {tensor.dtype} has no gradient; use requires_grad on floats only")
+        tensor.node = Leaf(tensor)
+    return tensor.node
+
+
+def first_gradient(output, gradient):
+    """The gradient that a backward pass starts with: 1 for a scalar, else what the caller gives."""
+    if not output.requires_grad:
+        raise RuntimeError("backward: this tensor does not require grad and no history leads to it")
+    if gradient is None:
+        if output.array.size != 1:
+            raise RuntimeError(f"backward: a tensor of shape {output.shape} needs a gradient argument of that shape")
+        return np.ones_like(output.array)
+    gradient = gradient.array if isinstance(gradient, Tensor) else np.asarray(gradient, output.dtype)
+    if gradient.shape != output.shape:
+        raise ValueError(f"backward: the gradient has shape {gradient.shape} and the tensor {output.shape}")
+    return gradient.astype(output.dtype, copy=False)
+
+
+def grad(outputs, inputs, grad_outputs=None, retain_graph=False, allow_unused=False):
+    """Gradients of `outputs` with respect to `inputs`, as a tuple of Tensors; no `.grad` is touched.
+
+    An input that the outputs do not depend on is an error, or None with `allow_unused`.
+    """
+    outputs, inputs = ([x] if isinstance(x, Tensor) else list(x) for x in (outputs, inputs))
+    starts = [grad_outputs] if isinstance(grad_outputs, Tensor) else grad_outputs or [None] * len(outputs)
+    for x in inputs:
+        if not x.requires_grad:
+            raise RuntimeError("grad: one of the inputs does not require grad")
+    wanted = [node_of(x) for x in inputs]
+    before = [(node, node.retained) for node in wanted]
+    for node in wanted:
+        node.retained = node.retained or (lambda: None)
+    try:
+        found = {node: g for node, (g, _) in Op.engine.walk(outputs, starts, retain_graph)}
+    finally:
+        for node, retained in before:
+            node.retained = retained
+    if not allow_unused and any(node not in found for node in wanted):
+        raise RuntimeError("grad: the outputs do not depend on one of the inputs; allow_unused=True gives None for it")
+    return tuple(wrap(found[node].copy()) if node in found else None for node in wanted)
+
+
+def retain_grad(tensor):
+    """Keep the gradient of a result, too, in its `.grad`, in the next backward passes."""
+    if not tensor.is_leaf:
+        tensor.node.retained = weakref.ref(tensor)
+
+
+class _Switch:
+    """Recording on or off inside a `with` block or a decorated function; switches nest."""
+
+    enabled: bool
+
+    def __new__(cls, function=None):
+        return cls()(function) if callable(function) else super().__new__(cls)
+
+    def __enter__(self):
+        self.__dict__.setdefault("before", []).append(mode.enabled)
+        mode.enabled = self.enabled
+        return self
+
+    def __exit__(self, *error):
+        mode.enabled = self.before.pop()
+
+    def __call__(self, function):
+        @wraps(function)
+        def switched(*args, **kwargs):
+            with type(self)():
+                return function(*args, **kwargs)
+
+        return switched
+
+
+class no_grad(_Switch):
+    """Nothing is recorded: for evaluation and for changing parameters in place."""
+
+    enabled = False
+
+
+class enable_grad(_Switch):
+    """Recording is on, also inside `no_grad`."""
+
+    enabled = True
+
+
+def set_grad_enabled(enabled):
+    """Recording on or off from this call on; in a `with` block, until its end."""
+    before, mode.enabled = mode.enabled, enabled
+    return _until_exit(before)
+
+
+@contextmanager
+def _until_exit(before):
+    try:
+        yield
+    finally:
+        mode.enabled = before
+
+
+def is_grad_enabled():
+    """Is recording on in this thread?"""
+    return mode.enabled
+
+
+class Context:
+    """What a Function's forward leaves for its backward."""
+
+    def __init__(self, needs_input_grad):
+        self.needs_input_grad, self._saved = needs_input_grad, ()
+
+    def save_for_backward(self, *tensors):
+        """Keep tensors; a later change in place is noticed."""
+        self._saved = [(x, x.memory.writes) for x in tensors]
+
+    @property
+    def saved_tensors(self):
+        if any(x.memory.writes != writes for x, writes in self._saved):
+            raise RuntimeError("backward: a tensor saved by save_for_backward was changed in place after it was saved")
+        return tuple(x for x, _ in self._saved)
+
+
+class FunctionNode(Node):
+    """The record of a Function; its edges are (parent or None, shape) for each argument of apply."""
+
+    __slots__ = ("function", "ctx")
+
+    def __init__(self, function, ctx, edges):
+        super().__init__(function.__name__, edges)
+        self.function, self.ctx = function, ctx
+
+    def parents(self):
+        return [parent for parent, _ in self.edges or () if parent]
+
+    def gradients(self, g):
+        self.check_alive()
+        with no_grad():
+            results = self.function.backward(self.ctx, wrap(g))
+        results = results if isinstance(results, tuple) else (results,)
+        if len(results) != len(self.edges):
+            raise RuntimeError(f"{self.op}.backward returned {len(results)} gradients for {len(self.edges)} inputs")
+        for (parent, shape), d in zip(self.edges, results, strict=True):
+            if parent and (d is None or d.shape != shape):
+                came = "None" if d is None else f"shape {d.shape}"
+                raise RuntimeError(f"{self.op}.backward returned {came} for an input of shape {shape} that needs a gradient")
+            if parent:
+                yield parent, d.array.copy()
+
+
+class Function:
+    """An operation with a gradient of your own: static methods `forward(ctx, *args)` and `backward(ctx, g)`.
+
+    Both work on Tensors; forward returns one Tensor, backward one gradient per argument (None for those
+    that need none). Call it as `YourFunction.apply(*args)`.
+    """
+
+    @classmethod
+    def apply(cls, *args):
+        needs = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
+        ctx = Context(needs)
+        with no_grad():
+            result = wrap(cls.forward(ctx, *args).array)
+        if mode.enabled and any(needs):
+            edges = [(node_of(a) if need else None, getattr(a, "shape", None)) for a, need in zip(args, needs, strict=True)]
+            result.requires_grad, result.node = True, FunctionNode(cls, ctx, edges)
+        return result
+
+
+def gradcheck(function, inputs, eps=1e-6, atol=1e-5, rtol=1e-3):
+    """Does autograd agree with central differences for `function` at `inputs` (float64 Tensors)? True, or
+    an AssertionError that names the first wrong element.
+
+    The output is weighted with fixed random numbers, so that one backward pass checks every element.
+    """
+    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    checked = [x for x in inputs if isinstance(x, Tensor) and x.requires_grad]
+    if not checked or any(x.dtype != t.float64 for x in checked):
+        raise TypeError("gradcheck: give float64 tensors that require grad; float32 is too coarse for differences")
+    out = function(*inputs)
+    weights = np.random.default_rng(0).standard_normal(out.shape)
+    analytic = grad(out, checked, wrap(weights), allow_unused=True)
+    for position, (x, got) in enumerate(zip(checked, analytic, strict=True)):
+        for index in np.ndindex(x.shape):
+            kept, ends = x.array[index], []
+            for moved in (kept + eps, kept - eps):
+                x.array[index] = moved
+                with no_grad():
+                    ends.append(float((function(*inputs).array * weights).sum()))
+            x.array[index] = kept
+            numeric, value = (ends[0] - ends[1]) / (2 * eps), 0.0 if got is None else got.array[index]
+            if not np.isclose(value, numeric, rtol, atol):
+                raise AssertionError(
+                    f"gradcheck: input {position}, element {index}: analytic {value:.6g}, numeric {numeric:.6g}"
+                )
+    return True
+
+
+# The derivative table: one function per input. Its parameter names say what it needs: `g` is the incoming
+# gradient, `out` the Op's result, NAME an argument of the Op, NAME_shape only that argument's shape.
+
+
+def derivative(op, *functions):
+    """Set the derivatives of `op` with respect to its first, second, … parameter; None for none."""
+    for position, function in enumerate(functions):
+        if function is not None:
+            names = function.__code__.co_varnames[1 : function.__code__.co_argcount]
+            op.derivatives[position] = function, [_place(op, name) for name in names]
+
+
+def _place(op, name):
+    """(position of a parameter or OUT, only its shape?) for a name in the derivative's signature."""
+    if name == "out":
+        return OUT, False
+    only_shape = name not in op.params
+    name = name.removesuffix("_shape") if only_shape else name
+    if name not in op.params:
+        raise NameError(f"derivative of {op.__name__}: '{name}' is none of g, out, {', '.join(op.params)}")
+    return op.params.index(name), only_shape
+
+
+def refuse(op, position):
+    """The derivative of an input that has none: backward says so instead of dropping the gradient."""
+
+    def refused(g):
+        raise NotImplementedError(f"backward: {op.__name__} has no derivative with respect to '{op.params[position]}'")
+
+    return refused
+
+
+def matmul_a(g, a_shape, b):
+    """The gradient of a in a @ b."""
+    if b.ndim == 1:
+        return g[..., None] * b
+    return np.matmul(b, g[..., None])[..., 0] if len(a_shape) == 1 else np.matmul(g, transposed(b))
+
+
+def matmul_b(g, a, b_shape):
+    """The gradient of b in a @ b; one large product where b is a single matrix."""
+    if a.ndim == 1:
+        return a * g[..., None] if len(b_shape) == 1 else a[:, None] * g[..., None, :]
+    if len(b_shape) == 1:
+        return np.matmul(transposed(a), g[..., None])[..., 0]
+    if len(b_shape) == 2:
+        return np.matmul(a.reshape(-1, a.shape[-1]).T, g.reshape(-1, g.shape[-1]))
+    return np.matmul(transposed(a), g)
+
+
+def transposed(a):
+    return np.swapaxes(a, -1, -2)
+
+
+def spread(g, a_shape, index):
+    """The gradient of a[index]: g at the places that were read, added up where one was read twice."""
+    index = t.full_index(index)
+    if all(not hasattr(i, "dtype") or i.dtype == bool for i in index):
+        d = np.zeros_like(g, shape=a_shape)
+        d[index] = g
+        return d
+    size = int(np.prod(a_shape))
+    places = np.arange(size).reshape(a_shape)[index]
+    return np.bincount(places.ravel(), g.ravel(), size).astype(g.dtype).reshape(a_shape)
+
+
+def unset(g, index):
+    """The gradient of what a[index] = value left of a."""
+    d = g.copy()
+    d[t.full_index(index)] = 0
+    return d
+
+
+def split_back(g, tensors_shape, dim):
+    """The gradients of cat: g cut at the seams."""
+    return np.split(g, np.cumsum([shape[dim] for shape in tensors_shape])[:-1], dim)
+
+
+def restored(g, a_shape, dim, keepdim):
+    """A reduction's gradient with the reduced dimensions back, as size 1."""
+    if dim is None:
+        return g.reshape((1,) * len(a_shape))
+    return g if keepdim else np.expand_dims(g, dim)
+
+
+def among_ties(g, out, a, dim, keepdim):
+    """The gradient of a largest or smallest value, shared evenly by the elements that attain it."""
+    chosen = a == restored(out, a.shape, dim, keepdim)
+    return chosen * (restored(g, a.shape, dim, keepdim) / chosen.sum(axis=dim, keepdims=True, dtype=g.dtype))
+
+
+def mean_a(g, a_shape, dim, keepdim):
+    return np.broadcast_to(restored(g / t.reduced_size(a_shape, dim), a_shape, dim, keepdim), a_shape)
+
+
+def var_a(g, a, dim, correction, keepdim):
+    centered = a - np.mean(a, axis=dim, keepdims=True)
+    return centered * restored(g * (2 / (t.reduced_size(a.shape, dim) - correction)), a.shape, dim, keepdim)
+
+
+def pow_a(g, a, exponent):
+    with np.errstate(all="ignore"):
+        return g * np.where(exponent == 0, 0, exponent * np.power(a, exponent - 1)) if np.ndim(exponent) else (
+            g * (exponent * np.power(a, exponent - 1)) if exponent != 0 else np.zeros_like(g)
+        )
+
+
+def pow_exponent(g, out, a, exponent):
+    with np.errstate(all="ignore"):
+        return g * np.where((a == 0) & (exponent >= 0), 0, out * np.log(a))
+
+
+derivative(t.add, lambda g: g, lambda g: g)
+derivative(t.sub, lambda g: g, lambda g: -g)
+derivative(t.mul, lambda g, b: g * b, lambda g, a: g * a)
+derivative(t.div, lambda g, b: g / b, lambda g, out, b: -g * out / b)
+derivative(t.neg, lambda g: -g)
+derivative(t.exp, lambda g, out: g * out)
+derivative(t.log, lambda g, a: g / a)
+derivative(t.sqrt, lambda g, out: g / (2 * out))
+derivative(t.pow, pow_a, pow_exponent)
+derivative(t.where, None, lambda g, condition: np.where(condition, g, 0), lambda g, condition: np.where(condition, 0, g))
+derivative(t.matmul, matmul_a, matmul_b)
+derivative(t.reshape, lambda g, a_shape: g.reshape(a_shape))
+derivative(t.permute, lambda g, dims: np.transpose(g, np.argsort(dims)))
+derivative(t.expand, lambda g: g)
+derivative(t.cat, split_back)
+derivative(t.getitem, spread)
+derivative(t.setitem, unset, None, lambda g, index: g[t.full_index(index)])
+derivative(t.sum, lambda g, a_shape, dim, keepdim: np.broadcast_to(restored(g, a_shape, dim, keepdim), a_shape))
+derivative(t.mean, mean_a)
+derivative(t.var, var_a)
+derivative(t.amax, among_ties)
+
+Op.engine = Engine()
