@@ -1,0 +1,42 @@
+// Bundles the script of the live cells (lite/live/) and copies what the pages serve as it is into docs/_static/.
+import { createHash } from "node:crypto";
+import { cp, mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const lite = new URL("./", import.meta.url);
+const served = new URL("../docs/_static/", lite);
+const live = new URL("live/", served);
+await rm(live, { recursive: true, force: true });
+await mkdir(live, { recursive: true });
+
+// The worker is not bundled: it imports Pyodide by an address that it is told at run time. Its name carries its
+// hash, like those of the bundle's parts, so that a page never meets the worker of another release.
+const worker = await readFile(new URL("live/worker.js", lite));
+const workerName = `worker-${createHash("sha256").update(worker).digest("hex").slice(0, 8)}.js`;
+await writeFile(new URL(workerName, live), worker);
+
+await build({
+  entryPoints: [fileURLToPath(new URL("live/page.js", lite)), fileURLToPath(new URL("live/live.css", lite))],
+  outdir: fileURLToPath(live),
+  bundle: true,
+  splitting: true,
+  format: "esm",
+  target: "es2022",
+  minify: true,
+  chunkNames: "[name]-[hash]",
+  define: { WORKER: JSON.stringify(workerName) },
+  legalComments: "linked",
+  logLevel: "warning",
+});
+
+// KaTeX sets formulas when the site is built; the page needs its style sheet and the fonts in their newest format.
+const katex = new URL("node_modules/katex/dist/", lite);
+const formulas = new URL("katex/", served);
+await rm(formulas, { recursive: true, force: true });
+await mkdir(new URL("fonts/", formulas), { recursive: true });
+const style = await readFile(new URL("katex.min.css", katex), "utf8");
+await writeFile(new URL("katex.min.css", formulas), style.replace(/,url\([^)]*\.(?:woff|ttf)\) format\("[^"]*"\)/g, ""));
+for (const font of await readdir(new URL("fonts/", katex))) {
+  if (font.endsWith(".woff2")) await cp(new URL(`fonts/${font}`, katex), new URL(`fonts/${font}`, formulas));
+}
