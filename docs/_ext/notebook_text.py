@@ -2,7 +2,8 @@
 
 import re
 
-ADMONITIONS = {"admonition", "attention", "caution", "danger", "hint", "important", "note", "seealso", "tip", "warning"}
+ADMONITIONS = {"admonition", "note", "tip", "hint", "important", "seealso"}
+ADMONITIONS |= {"attention", "caution", "danger", "warning"}
 FENCE = re.compile(r"^(?P<fence>`{3,}|:{3,})\{(?P<name>[\w:-]+)\}[ \t]*(?P<argument>.*)$")
 ROLE = re.compile(r"\{([\w:+-]+)\}(`+)(.+?)\2", re.DOTALL)
 CODE_ROLES = {"func", "meth", "class", "mod", "data", "attr", "obj", "exc"}
