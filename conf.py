@@ -1,0 +1,85 @@
+"""Sphinx configuration: `sphinx-build -c . docs _build/html`, or simply `make html`."""
+
+import hashlib
+import os
+import sys
+import tomllib
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+ROOT = Path(__file__).parent
+sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "_ext")]
+
+# The book shows and runs the reference modules, never the work of whoever builds it.
+os.environ["TINYTORCH_WORKSPACE"] = "off"
+
+project = "TinyTorch"
+author = "the TinyTorch authors"
+copyright = "2026, the TinyTorch authors. Code: MIT. Text and data: CC BY 4.0"
+release = version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+# `live` takes over the settings of the two before it.
+extensions = [
+    "myst_nb",
+    "sphinxcontrib.katex",
+    "jupyterlite_sphinx",
+    "live",
+    "lean",
+    "diagrams",
+    "coresource",
+    "chapterhead",
+]
+exclude_patterns = ["_ext", "_static", "**/README.md"]
+source_suffix = {".md": "myst-nb"}
+root_doc = "index"
+nitpicky = True
+suppress_warnings = ["toc.empty_glob"]  # a tier whose chapters are still to be written
+
+myst_enable_extensions = ["amsmath", "attrs_block", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+
+
+def fingerprint(*patterns: str) -> str:
+    """Hash of the files that match, relative to the root."""
+    digest = hashlib.sha256()
+    for path in sorted(path for pattern in patterns for path in ROOT.glob(pattern)):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+# A page is executed again when its text or what its cells can import changed, and never otherwise.
+package_fingerprint = fingerprint(
+    "tinytorch/**/*.py", "tinytorch/**/*.toml", "datasets/*/*.npz", "datasets/*/*.tsv"
+)
+extension_fingerprint = fingerprint("docs/_ext/*.py")
+nb_execution_mode = "cache"
+nb_execution_cache_path = str(ROOT / "_build" / "executed" / package_fingerprint)
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120
+nb_execution_show_tb = True
+nb_merge_streams = True
+
+html_theme = "sphinx_book_theme"
+html_title = "TinyTorch"
+html_static_path = ["docs/_static"]
+html_css_files = ["tinytorch.css"]
+html_copy_source = False
+html_show_sourcelink = False
+html_last_updated_fmt = None
+html_theme_options = {
+    "home_page_in_toc": True,
+    "show_navbar_depth": 2,
+    "show_toc_level": 2,
+    "use_download_button": False,
+    "use_fullscreen_button": False,
+    "navigation_with_keys": False,
+    "logo": {"text": "TinyTorch"},
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+}
+
+
+def setup(app: Sphinx) -> None:
+    app.add_config_value("package_fingerprint", "", "env")
+    app.add_config_value("extension_fingerprint", "", "env")
