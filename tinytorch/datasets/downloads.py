@@ -136,9 +136,10 @@ def fetch(
                 return target
     except OSError as error:
         raise storage_error(error, target, resource.size) from error
+    asked = "TINYTORCH_MIRROR is set, so nobody else was asked. " if sources != resource.sources else ""
     raise DownloadError(
         f"could not download {resource.name} ({megabytes(resource.size)}):\n" + "\n".join(failures) + "\n"
-        "Check the network and call again: it goes on where it stopped. Where there is no network, set "
+        f"{asked}Check the network and call again: it goes on where it stopped. Where there is no network, set "
         "TINYTORCH_MIRROR to a base URL (https://, http:// or file://) under which the file lies, or put the "
         f"file at {target}."
     )
@@ -149,7 +150,7 @@ def storage_error(error: OSError, target: Path, size: int) -> DownloadError:
     reason = error.strerror or str(error)
     if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
         advice = (
-            f"It takes {megabytes(size)}. Free some space, or set TINYTORCH_DATA to a folder that has it, and "
+            f"It takes {megabytes(size)}. Free some space, or set TINYTORCH_DATA to another folder, and "
             "call again: what has arrived is kept."
         )
     else:
