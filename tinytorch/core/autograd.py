@@ -14,6 +14,7 @@ import weakref
 from contextlib import contextmanager
 from functools import wraps
 from itertools import count
+from math import prod
 
 import numpy as np
 
@@ -71,7 +72,27 @@ class Edge:
                 )
         d = self.derivative(g, *self.values)
         d = d if d.shape == self.shape else unbroadcast(d, self.shape)
-        return d if d.dtype == self.dtype else d.astype(self.dtype)
+        d = d if d.dtype == self.dtype else d.astype(self.dtype)
+        return np.asarray(d) if isinstance(d, np.generic) else d  # NumPy answers 0-d arrays with scalars
+
+
+class Shares:
+    """The derivative of a list of tensors: computed once for all the members, then handed out."""
+
+    __slots__ = ("derivative", "g", "waiting")
+
+    def __init__(self, derivative):
+        self.derivative, self.g, self.waiting = derivative, None, {}
+
+    def of(self, index):
+        """The derivative function of one member."""
+
+        def share(g, *values):
+            if g is not self.g or index not in self.waiting:
+                self.g, self.waiting = g, dict(enumerate(self.derivative(g, *values)))
+            return self.waiting.pop(index)
+
+        return share
 
 
 class Leaf(Node):
@@ -89,7 +110,7 @@ def unbroadcast(g, shape):
     """Sum a gradient over the dimensions that broadcasting added or repeated, back to `shape`."""
     added = g.ndim - len(shape)
     if g.shape[added:] == shape and g.size and g.dtype.kind == "f" and added:
-        rows = g.reshape(-1, int(np.prod(shape)))
+        rows = g.reshape(-1, prod(shape))
         return (np.ones_like(rows, shape=(1, len(rows))) @ rows).reshape(shape)  # a GEMM beats sum(0)
     repeated = tuple(i for i in range(g.ndim) if i < added or shape[i - added] == 1 != g.shape[i])
     return g.sum(repeated).reshape(shape)
@@ -118,32 +139,32 @@ class Engine:
         edges = []
         for position, arg in enumerate(args):
             if arg.__class__ is list or arg.__class__ is tuple:
-                edges += [
-                    self._edge(op, position, args, arrays, result, member, index)
-                    for index, member in enumerate(arg)
-                    if isinstance(member, Tensor) and member.requires_grad
-                ]
+                followed = [i for i, x in enumerate(arg) if isinstance(x, Tensor) and x.requires_grad]
+                if followed:
+                    function, values, watched = self._saved(op, position, args, arrays, result)
+                    shares = Shares(function)
+                    for i in followed:
+                        edges.append(Edge(node_of(arg[i]), shares.of(i), values, watched, arg[i].array))
             elif isinstance(arg, Tensor) and arg.requires_grad:
-                edges.append(self._edge(op, position, args, arrays, result, arg))
+                edges.append(Edge(node_of(arg), *self._saved(op, position, args, arrays, result), arg.array))
         if edges:
             result.requires_grad, result.node = True, Node(op.__name__, edges)
 
-    def _edge(self, op, position, args, arrays, result, source, index=None):
-        derivative, values, watched = op.derivatives.get(position), [], []
-        if derivative is None:
-            return Edge(node_of(source), refuse(op, position), (), (), source.array)
-        function, wanted = derivative
+    def _saved(self, op, position, args, arrays, result):
+        """The derivative with respect to one parameter, the values it asks for, and the Memory to watch."""
+        if position not in op.derivatives:
+            return refuse(op, position), (), ()
+        function, wanted = op.derivatives[position]
+        values, watched = [], []
         for place, only_shape in wanted:
-            tensors = (result,) if place is OUT else flattened((args[place],))
             value = result.array if place is OUT else arrays[place]
             if only_shape:
                 value = [np.shape(v) for v in value] if isinstance(value, list) else np.shape(value)
             else:
+                tensors = (result,) if place is OUT else flattened((args[place],))
                 watched += [(v.memory, v.memory.writes) for v in tensors if isinstance(v, Tensor)]
             values.append(value)
-        if index is not None:
-            chosen, function = function, lambda g, *values: chosen(g, *values)[index]
-        return Edge(node_of(source), function, values, watched, source.array)
+        return function, values, watched
 
     def rebind(self, tensor, result):
         """Let `tensor` become `result`, history and all. False when nothing is recorded: then memory is written."""
@@ -159,15 +180,16 @@ class Engine:
 
     def backward(self, tensor, gradient=None, retain_graph=False):
         """Add the gradient of `tensor` with respect to every leaf into that leaf's `.grad`."""
-        for node, (g, owned) in self.walk([tensor], [gradient], retain_graph):
-            holder = node.tensor() if node.leaf else node.retained and node.retained()
-            if holder is None or node.leaf and not holder.requires_grad:
-                continue
-            if holder.grad is None:
-                holder.grad = wrap(g if owned else g.copy())
-            else:
-                holder.grad.array += g
-                holder.grad.memory.writes += 1
+        with np.errstate(all="ignore"):  # inf and nan come without a warning, as in the forward pass
+            for node, (g, owned) in self.walk([tensor], [gradient], retain_graph):
+                holder = node.tensor() if node.leaf else node.retained and node.retained()
+                if holder is None or node.leaf and not holder.requires_grad:
+                    continue
+                if holder.grad is None:
+                    holder.grad = wrap(g if owned else g.copy())
+                else:
+                    holder.grad.array += g
+                    holder.grad.memory.writes += 1
 
     def walk(self, outputs, gradients, retain_graph):
         """Visit the nodes behind `outputs`, newest first; yield each with its finished gradient."""
@@ -191,7 +213,8 @@ class Engine:
 def receive(received, node, gradient, owned):
     """Keep a gradient for `node`, added to what came before."""
     if node in received:
-        gradient, owned = received[node][0] + gradient, True
+        total = received[node][0] + gradient
+        gradient, owned = np.asarray(total) if isinstance(total, np.generic) else total, True
     received[node] = gradient, owned
 
 
@@ -244,7 +267,8 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=False, allow_unused=Fa
     for node in wanted:
         node.retained = node.retained or (lambda: None)
     try:
-        found = {node: g for node, (g, _) in Op.engine.walk(outputs, starts, retain_graph)}
+        with np.errstate(all="ignore"):
+            found = {node: g for node, (g, _) in Op.engine.walk(outputs, starts, retain_graph)}
     finally:
         for node, retained in before:
             node.retained = retained
@@ -468,9 +492,18 @@ def spread(g, a_shape, index):
         d = np.zeros_like(g, shape=a_shape)
         d[index] = g
         return d
-    size = int(np.prod(a_shape))
-    places = np.arange(size).reshape(a_shape)[index]
-    return np.bincount(places.ravel(), g.ravel(), size).astype(g.dtype).reshape(a_shape)
+    return added_up(np.arange(prod(a_shape)).reshape(a_shape)[index], g, a_shape)
+
+
+def added_up(places, g, shape):
+    """Zeros of `shape` to which each number of g is added at its place in row-major order."""
+    return np.bincount(places.ravel(), g.ravel(), prod(shape)).astype(g.dtype).reshape(shape)
+
+
+def set_value(g, index, value_shape):
+    """The gradient of the value in a[index] = value, which may have had leading sizes of 1."""
+    d = g[t.full_index(index)]
+    return d.reshape((1,) * (len(value_shape) - d.ndim) + d.shape)
 
 
 def unset(g, index):
@@ -495,7 +528,7 @@ def restored(g, a_shape, dim, keepdim):
 def among_ties(g, out, a, dim, keepdim):
     """The gradient of a largest or smallest value, shared evenly by the elements that attain it."""
     chosen = a == restored(out, a.shape, dim, keepdim)
-    return chosen * (restored(g, a.shape, dim, keepdim) / chosen.sum(axis=dim, keepdims=True, dtype=g.dtype))
+    return chosen * (restored(g, a.shape, dim, keepdim) / chosen.sum(axis=t.axes(dim), keepdims=True, dtype=g.dtype))
 
 
 def mean_a(g, a_shape, dim, keepdim):
@@ -503,20 +536,18 @@ def mean_a(g, a_shape, dim, keepdim):
 
 
 def var_a(g, a, dim, correction, keepdim):
-    centered = a - np.mean(a, axis=dim, keepdims=True)
+    centered = a - t.mean.fn(a, dim, keepdim=True)
     return centered * restored(g * (2 / (t.reduced_size(a.shape, dim) - correction)), a.shape, dim, keepdim)
 
 
 def pow_a(g, a, exponent):
-    with np.errstate(all="ignore"):
-        return g * np.where(exponent == 0, 0, exponent * np.power(a, exponent - 1)) if np.ndim(exponent) else (
-            g * (exponent * np.power(a, exponent - 1)) if exponent != 0 else np.zeros_like(g)
-        )
+    if np.ndim(exponent):
+        return g * np.where(exponent == 0, 0, exponent * a ** (exponent - 1))
+    return g * (exponent * a ** (exponent - 1)) if exponent != 0 else np.zeros_like(g)
 
 
 def pow_exponent(g, out, a, exponent):
-    with np.errstate(all="ignore"):
-        return g * np.where((a == 0) & (exponent >= 0), 0, out * np.log(a))
+    return g * np.where((a == 0) & (exponent >= 0), 0, out * np.log(a))
 
 
 derivative(t.add, lambda g: g, lambda g: g)
@@ -531,11 +562,11 @@ derivative(t.pow, pow_a, pow_exponent)
 derivative(t.where, None, lambda g, condition: np.where(condition, g, 0), lambda g, condition: np.where(condition, 0, g))
 derivative(t.matmul, matmul_a, matmul_b)
 derivative(t.reshape, lambda g, a_shape: g.reshape(a_shape))
-derivative(t.permute, lambda g, dims: np.transpose(g, np.argsort(dims)))
+derivative(t.permute, lambda g, dims: np.transpose(g, np.argsort([d % g.ndim for d in dims])))
 derivative(t.expand, lambda g: g)
 derivative(t.cat, split_back)
 derivative(t.getitem, spread)
-derivative(t.setitem, unset, None, lambda g, index: g[t.full_index(index)])
+derivative(t.setitem, unset, None, set_value)
 derivative(t.sum, lambda g, a_shape, dim, keepdim: np.broadcast_to(restored(g, a_shape, dim, keepdim), a_shape))
 derivative(t.mean, mean_a)
 derivative(t.var, var_a)

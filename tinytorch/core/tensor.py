@@ -8,6 +8,7 @@ out. The Op is also the one place where later modules listen: autograd (05) puts
 Names, argument order and defaults follow PyTorch 2: https://docs.pytorch.org/docs/stable/torch.html
 """
 
+from math import prod
 from types import MethodType
 
 import numpy as np
@@ -49,8 +50,9 @@ class Op:
         arrays = [to_array(arg) for arg in args]
         try:
             out = self.fn(*arrays)
-        except (ValueError, TypeError, IndexError) as error:
-            raise type(error)(f"{self.describe(arrays)}: {str(error).strip()}") from None
+        except (IndexError, TypeError, ValueError) as error:
+            kind = next(kind for kind in (IndexError, TypeError, ValueError) if isinstance(error, kind))
+            raise kind(f"{self.describe(arrays)}: {str(error).strip()}") from None
         if out.__class__ is not np.ndarray and isinstance(out, np.generic):
             out = np.asarray(out)
         if out.dtype in _unasked and not self.exact_dtype and not _asked_for(out.dtype, arrays, out.ndim):
@@ -80,8 +82,7 @@ class Op:
 
     def describe(self, arrays):
         """The call, with shapes in the place of arrays: matmul((2, 3), (4, 5))."""
-        shown = (str(a.shape) if hasattr(a, "shape") else repr(a) for a in arrays)
-        return f"{self.__name__}({', '.join(shown)})"
+        return f"{self.__name__}({', '.join(map(shown, arrays))})"
 
 
 def op(fn=None, *, exact_dtype=False):
@@ -101,6 +102,14 @@ def flattened(values):
             yield from flattened(value)
         else:
             yield value
+
+
+def shown(value):
+    """An argument as an error message shows it: the shape of an array, the first members of a long list."""
+    if isinstance(value, (list, tuple)):
+        members = [shown(member) for member in value[:6]] + ["…"] * (len(value) > 6)
+        return f"[{', '.join(members)}]" if isinstance(value, list) else f"({', '.join(members)})"
+    return str(value.shape) if hasattr(value, "shape") else repr(value)
 
 
 def to_array(value):
@@ -149,7 +158,9 @@ def elementwise(name, ufunc):
 
         def fn(a):
             with np.errstate(all="ignore"):
-                return ufunc(a)
+                out = ufunc(a)
+                # NumPy answers small integers in float16, PyTorch in float32.
+                return ufunc(a, dtype=float32) if out.dtype == float16 and a.dtype != float16 else out
 
     else:
 
@@ -172,9 +183,9 @@ gt, ge = elementwise("gt", np.greater), elementwise("ge", np.greater_equal)
 
 @op
 def pow(a, exponent):
-    """Elementwise a to the power of `exponent`; a square is a product, many times faster."""
+    """Elementwise a to the power of `exponent`; NumPy's ** makes a product of a square, unlike np.power."""
     with np.errstate(all="ignore"):
-        return np.square(a) if exponent.__class__ in (int, float) and exponent == 2 else np.power(a, exponent)
+        return a**exponent
 
 
 @op
@@ -247,26 +258,26 @@ def full_index(index):
     return index if any(i is Ellipsis for i in index) else (*index, Ellipsis)
 
 
-# Reductions: `dim` is an int, a tuple or None for all; `keepdim` leaves a size 1 in its place.
+# Reductions: `dim` is an int, a tuple or list, or None for all; `keepdim` leaves a size 1 in its place.
 
 
 @op
 def sum(a, dim=None, keepdim=False):
     """Sum over `dim`; integers and bools give int64."""
-    return np.sum(a, axis=dim, keepdims=keepdim)
+    return np.sum(a, axis=axes(dim), keepdims=keepdim, dtype=int64 if a.dtype.kind in "iub" else None)
 
 
 @op
 def mean(a, dim=None, keepdim=False):
     """Mean over `dim`; nan over nothing, without a warning."""
-    return np.sum(a, axis=dim, keepdims=keepdim) / (reduced_size(a.shape, dim) or np.nan)
+    return np.sum(a, axis=axes(dim), keepdims=keepdim) / (reduced_size(a.shape, dim) or np.nan)
 
 
 @op
 def var(a, dim=None, correction=1, keepdim=False):
     """Variance over `dim`, divided by n - correction: 1 is the unbiased estimate, 0 the population's."""
-    centered = a - np.mean(a, axis=dim, keepdims=True)
-    spread = np.sum(np.square(centered), axis=dim, keepdims=keepdim)
+    centered = a - mean.fn(a, dim, keepdim=True)
+    spread = np.sum(np.square(centered), axis=axes(dim), keepdims=keepdim)
     degrees = reduced_size(a.shape, dim) - correction
     return spread / (degrees if degrees > 0 else np.nan)
 
@@ -274,19 +285,24 @@ def var(a, dim=None, correction=1, keepdim=False):
 @op
 def amax(a, dim=None, keepdim=False):
     """Largest value over `dim`; ties share the gradient evenly."""
-    return np.max(a, axis=dim, keepdims=keepdim)
+    return np.max(a, axis=axes(dim), keepdims=keepdim)
 
 
 @op
 def argmax(a, dim=None, keepdim=False):
     """Position of the first largest value: int64, of the flattened tensor when `dim` is None."""
-    return np.argmax(a, axis=dim, keepdims=keepdim)
+    return np.argmax(a, axis=dim, keepdims=keepdim).astype(int64, copy=False)
 
 
 def reduced_size(shape, dim):
     """How many values one result of a reduction over `dim` takes in."""
-    dims = range(len(shape)) if dim is None else dim if isinstance(dim, tuple) else (dim,)
-    return int(np.prod([shape[d] for d in dims]))
+    dims = range(len(shape)) if dim is None else dim if isinstance(dim, (tuple, list)) else (dim,)
+    return prod(shape[d] for d in dims)
+
+
+def axes(dim):
+    """`dim` as NumPy takes it: an int, a tuple or None."""
+    return tuple(dim) if dim.__class__ is list else dim
 
 
 class Tensor:
@@ -431,10 +447,15 @@ class Tensor:
 
     def __repr__(self):
         array = self.array if isinstance(self.array, np.ndarray) else self.array.get()
-        numbers = np.array2string(array, separator=", ", prefix="tensor(", precision=4, suppress_small=True)
-        notes = [] if self.dtype in (float32, int64, bool_) else [f"dtype={self.dtype}"]
+        largest = np.max(np.abs(array), initial=0, where=np.isfinite(array))
+        numbers = np.array2string(
+            array, separator=", ", prefix="tensor(", precision=4, suppress_small=bool(1e-3 <= largest < 1e6)
+        )
+        notes = [] if array.size or array.ndim == 1 else [f"size={self.shape}"]
+        notes += [] if self.dtype in (float32, int64, bool_) else [f"dtype={self.dtype}"]
         notes += [] if array is self.array else ["device='cuda'"]
-        notes += ["requires_grad=True"] if self.requires_grad else []
+        if self.requires_grad:
+            notes += ["requires_grad=True"] if self.node is None or self.node.leaf else [f"grad_fn={self.node}"]
         return f"tensor({', '.join([numbers, *notes])})"
 
 
