@@ -7,7 +7,7 @@ itself; the live cells of the book find it through lite/live/worker.js. What lie
 - Pyodide's core from the npm package `pyodide`, its standard library compiled to bytecode;
 - every wheel of the kernel, slimmed and compiled, and a pyodide-lock.json that names exactly these;
 - kernel-packages.json, the list for JupyterLite's `loadPyodideOptions.packages`;
-- live/, what the live cells start from (see runtime/live.mjs).
+- live/, what the live cells start from (see live/boot.js).
 
 Nothing enters that does not have the SHA-256 written in Pyodide's own lock file, in
 runtime/kernel-wheels.txt, or in package-lock.json. Downloads are kept in a cache (`TINYTORCH_CACHE`, default
@@ -18,6 +18,7 @@ change it does nothing.
 from __future__ import annotations
 
 import argparse
+import gzip
 import hashlib
 import json
 import os
@@ -43,6 +44,9 @@ STATIC = LITE / "static" / "pyodide"
 STAMP = "runtime-stamp.json"
 
 CORE_FILES = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "package.json")
+FETCHED_BY_PYODIDE = ("pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip")
+SNAPSHOT_PARTS = ("memory", "modules", "site")
+LIVE_MODULES = (LITE / "runtime/live_cells.py", LITE / "runtime/live_figures.py")
 PUBLIC_CDN = "https://cdn.jsdelivr.net/pyodide/v{version}/full/{name}"
 # A published package that carries the same files byte for byte, for when the CDN is out of reach.
 REDISTRIBUTION = "open-webui-fang==0.12.3"
@@ -112,7 +116,6 @@ def run(command: list[str], what: str, hint: str) -> None:
     if done.returncode:
         last_lines = "\n".join((done.stdout + done.stderr).strip().splitlines()[-12:])
         raise RuntimeBuildError(f"{what} failed. {hint}\n{last_lines}")
-
 
 
 def install_npm_packages() -> None:
@@ -273,7 +276,6 @@ def described(path: Path) -> Wheel:
     )
 
 
-
 def compiled_wheels(wheels: list[Wheel]) -> list[Wheel]:
     """Each wheel slimmed and compiled to bytecode; kept in the cache by the hash of what went in."""
     recipe = sha256(LITE / "runtime/compile.mjs") + DROPPED.pattern + KEPT.pattern
@@ -346,7 +348,6 @@ def compiled_stdlib(source: Path) -> Path:
     return target
 
 
-
 def lock_entry(wheel: Wheel, names: set[str]) -> dict:
     return {
         "name": wheel.name,
@@ -382,6 +383,68 @@ def assemble(own_wheel: Path, folder: Path) -> None:
     entries = {wheel.name: lock_entry(wheel, names) for wheel in sorted(wheels, key=lambda w: w.name)}
     write_json(folder / "pyodide-lock.json", {"info": lock["info"], "packages": entries})
     write_json(folder / "kernel-packages.json", [n for n in closure(KERNEL_ROOTS, depends) if n in entries])
+    by_name = {wheel.name: wheel for wheel in wheels}
+    add_live(folder, by_name["numpy"], by_name["tinytorch"])
+
+
+def add_live(folder: Path, numpy: Wheel, tinytorch: Wheel) -> None:
+    """What the live cells start from: the memory snapshot, NumPy's files, our package; see live/boot.js."""
+    live = folder / "live"
+    live.mkdir()
+    snapshot = memory_snapshot(folder, numpy.path)
+    package, entries = packed_package(tinytorch.path)
+    parts = {name: (snapshot / f"{name}.bin").read_bytes() for name in SNAPSHOT_PARTS} | {"package": package}
+    files = {name: hashed(live, f"{name}.bin", data) for name, data in parts.items()}
+    manifest = {
+        "versions": {"numpy": numpy.version, "tinytorch": tinytorch.version},
+        "boot": hashed(live, "boot.js", (LITE / "live/boot.js").read_bytes())["url"],
+        "core": [{"url": name, "bytes": (folder / name).stat().st_size} for name in FETCHED_BY_PYODIDE],
+        "files": files,
+        "package": entries,
+        **json.loads((snapshot / "snapshot.json").read_text()),
+    }
+    (live / "manifest.json").write_text(json.dumps(manifest, separators=(",", ":")))
+
+
+def memory_snapshot(folder: Path, numpy: Path) -> Path:
+    """The cache folder with the memory of a Pyodide that has imported NumPy; made anew on a change."""
+    sources = [LITE / "runtime/snapshot.mjs", LITE / "live/boot.js", *LIVE_MODULES, numpy]
+    sources += [folder / name for name in (*CORE_FILES, "python_stdlib.zip")]
+    key = hashlib.sha256("".join(sha256(source) for source in sources).encode()).hexdigest()[:24]
+    target = cache_dir("snapshot") / key
+    if not target.is_dir():
+        say("taking the memory snapshot")
+        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+            site, out = Path(scratch) / "site", Path(scratch) / "out"
+            with zipfile.ZipFile(numpy) as archive:
+                archive.extractall(site)
+            for module in LIVE_MODULES:
+                shutil.copy(module, site / module.name)
+            run(
+                ["node", str(LITE / "runtime/snapshot.mjs"), f"{folder}/", str(site), str(out)],
+                "taking the memory snapshot under Pyodide",
+                "It needs Node 20 or newer.",
+            )
+            if not target.is_dir():  # another build may have been faster
+                os.replace(out, target)
+    return target
+
+
+def packed_package(wheel: Path) -> tuple[bytes, list[list]]:
+    """Our wheel's files and the modules that run the cells: one gzip stream, and its [path, length] list."""
+    with zipfile.ZipFile(wheel) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    contents |= {module.name: module.read_bytes() for module in LIVE_MODULES}
+    entries = [[name, len(data)] for name, data in contents.items()]
+    return gzip.compress(b"".join(contents.values()), 9, mtime=0), entries
+
+
+def hashed(live: Path, name: str, data: bytes) -> dict:
+    """Write a file under a name that changes with its content, so that no cache can serve a stale one."""
+    stem, suffix = name.split(".")
+    path = live / f"{stem}-{hashlib.sha256(data).hexdigest()[:12]}.{suffix}"
+    path.write_bytes(data)
+    return {"url": f"live/{path.name}", "bytes": len(data)}
 
 
 def write_json(path: Path, value: object) -> None:
@@ -391,7 +454,8 @@ def write_json(path: Path, value: object) -> None:
 def fingerprint(own_wheel: Path) -> str:
     """Everything the folder depends on: this program, its scripts, the pins, our wheel."""
     scripts = sorted((LITE / "runtime").iterdir())
-    parts = [Path(__file__), *scripts, LITE / "package-lock.json", own_wheel, *shim_wheels()]
+    pins = [LITE / "package-lock.json", *shim_wheels(), own_wheel]
+    parts = [Path(__file__), *scripts, LITE / "live/boot.js", *pins]
     return hashlib.sha256("".join(sha256(part) for part in parts).encode()).hexdigest()
 
 

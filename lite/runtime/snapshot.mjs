@@ -1,0 +1,95 @@
+// Take the memory snapshot that the live cells start from, and pack the files that go with it.
+//
+// usage: node snapshot.mjs PYODIDE_FOLDER SITE_FOLDER OUT_FOLDER
+//
+// SITE_FOLDER holds numpy/ unpacked, compiled, and the Python modules of the live cells. OUT_FOLDER gets
+// memory.bin, modules.bin and site.bin (gzip streams) and snapshot.json, their part of the manifest that
+// live/boot.js describes.
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { gzipSync } from "node:zlib";
+import { linked, writeFiles } from "../live/boot.js";
+
+const [folder, siteFolder, out] = process.argv.slice(2);
+const PAGE = 4096;
+const HEADER = 48;
+
+// Imported before the snapshot is taken, so that they cost a page nothing: NumPy whole, and of the standard
+// library what the package and its cells use.
+const PRELUDE = `
+import numpy, numpy.fft, numpy.linalg, numpy.random, numpy.polynomial
+import ast, base64, collections, contextlib, copy, csv, dataclasses, datetime, enum, fractions, functools, gc
+import hashlib, heapq, html, inspect, io, itertools, json, linecache, math, operator, os, pathlib, pprint
+import queue, random, re, shutil, statistics, string, struct, sys, tempfile, textwrap, threading, time, timeit
+import tokenize, tomllib, traceback, types, typing, unicodedata, urllib.parse, warnings, weakref, zipfile, zlib
+import importlib.metadata, importlib.resources
+import pyodide.code, pyodide.ffi, pyodide._package_loader
+import live_cells
+gc.collect()
+`;
+
+const filesBelow = (path = "") =>
+  readdirSync(join(siteFolder, path), { withFileTypes: true })
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .flatMap((entry) => (entry.isDirectory() ? filesBelow(`${path}${entry.name}/`) : [path + entry.name]));
+const pack = (paths) => {
+  const contents = paths.map((path) => readFileSync(join(siteFolder, path)));
+  return { entries: paths.map((path, i) => [path, contents[i].length]), bytes: Buffer.concat(contents) };
+};
+
+const paths = filesBelow();
+const modules = pack(paths.filter((path) => path.endsWith(".so") && !path.includes("lapack_lite")));
+const site = pack(paths.filter((path) => !path.endsWith(".so")));
+
+const load = (file) => import(pathToFileURL(join(folder, file)).href);
+const { loadPyodide } = await load("pyodide.mjs");
+const { default: createPyodideModule } = await load("pyodide.asm.mjs");
+const compiled = modules.entries.map(([path]) => [
+  path,
+  new WebAssembly.Module(readFileSync(join(siteFolder, path))),
+]);
+const pyodide = await loadPyodide({
+  indexURL: folder,
+  _makeSnapshot: true,
+  createPyodideModule: linked(createPyodideModule, compiled),
+});
+writeFiles(pyodide.FS, site.bytes, site.entries);
+// Python looks for the libraries in the file system before it asks for them; they are linked already.
+writeFiles(pyodide.FS, modules.bytes, modules.entries);
+pyodide.runPython(PRELUDE);
+
+const snapshot = pyodide.makeMemorySnapshot();
+const headerLength = new Uint32Array(snapshot.buffer, snapshot.byteOffset, 2)[1];
+const header = snapshot.subarray(0, Math.max(headerLength, HEADER));
+const memory = snapshot.subarray(headerLength);
+const runs = [];
+const written = [];
+for (let at = 0; at < memory.length; at += PAGE) {
+  const page = memory.subarray(at, at + PAGE);
+  if (page.every((byte) => byte === 0)) continue;
+  const last = runs.at(-1);
+  if (last && last[0] + last[1] === at) last[1] += page.length;
+  else runs.push([at, page.length]);
+  written.push(page);
+}
+
+mkdirSync(out, { recursive: true });
+const write = (name, bytes) => writeFileSync(join(out, name), gzipSync(bytes, { level: 9 }));
+write("memory.bin", Buffer.concat(written));
+write("modules.bin", modules.bytes);
+write("site.bin", site.bytes);
+writeFileSync(
+  join(out, "snapshot.json"),
+  JSON.stringify({
+    memory: {
+      size: memory.length,
+      tableBase: pyodide._module.tableBase,
+      header: Buffer.from(header).toString("base64"),
+      runs,
+    },
+    modules: modules.entries,
+    site: site.entries,
+  }),
+);
+process.exit(0);
