@@ -1,0 +1,3 @@
+"""Names in PyTorch's shape: `tinytorch.utils.data`."""
+
+from . import data
