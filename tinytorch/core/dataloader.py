@@ -322,7 +322,7 @@ class DataLoader:
         self.position = None
 
     def load(self, seed, number, group):
-        """Batch `number` of an epoch; `group` holds its indices, or its samples if the data set is iterable."""
+        """Batch `number` of an epoch; `group` holds its indices, or its samples from an IterableDataset."""
         if self.iterable:
             batch = (self.collate_fn or default_collate)(group)
         elif self.collate_fn is None:
@@ -353,7 +353,8 @@ def load_ahead(tasks, workers, depth):
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    pool, ahead = ThreadPoolExecutor(workers, thread_name_prefix="DataLoader"), deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="DataLoader")
+    ahead: deque = deque()
     try:
         for task in tasks:
             ahead.append(pool.submit(task))
@@ -374,9 +375,12 @@ def load_ahead(tasks, workers, depth):
 class BatchTransform:
     """A change to all images of a batch at once: (N, …, H, W), a Tensor or an array, to a new Tensor.
 
-    The random ones draw from `generator`, or from the default generator. A subclass defines
-    `change(images, rng)` on an array (N, C, H, W) and a numpy.random.Generator.
+    The random ones draw from `generator`, or from the default generator.
     """
+
+    def change(self, images, rng):
+        """What a subclass defines: the changed array (N, C, H, W); `rng` is a numpy.random.Generator."""
+        raise NotImplementedError(f"{type(self).__name__} has to define change(images, rng)")
 
     def __call__(self, images, generator=None):
         array = to_array(images)
