@@ -1,5 +1,6 @@
 """Downloads against a real HTTP server on this machine: whole, resumed, flaky, damaged, missing."""
 
+import contextlib
 import hashlib
 import random
 import signal
@@ -120,6 +121,13 @@ def test_a_damaged_partial_file_is_found_after_resuming_and_fetched_anew(server,
     assert f"{NAME} has SHA-256" in capsys.readouterr().err
 
 
+def test_a_damaged_partial_file_does_not_count_against_the_source(server, folder):
+    leave_part(folder, bytes(1000))
+    server.behaviours = [local_server.serve, flip_a_bit]
+    assert at_once(resource(server.base), folder).read_bytes() == BODY
+    assert len(server.requests) == 3
+
+
 def test_a_connection_that_keeps_dropping_is_resumed_as_long_as_bytes_arrive(server, folder, capsys):
     server.behaviours = [drop_after(30_000)] * 9
     assert at_once(resource(server.base), folder, attempts=2).read_bytes() == BODY
@@ -226,6 +234,33 @@ def test_a_refused_connection_is_named(folder):
         base = gone.base
     with pytest.raises(DownloadError, match=r"refused.*\(2 attempts\)"):
         at_once(resource(base), folder, attempts=2)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_whatever_a_server_does_the_file_is_right_or_there_is_an_error(server, folder, seed):
+    generator = random.Random(seed)
+    troubles = [
+        flip_a_bit,
+        drop_after(0),
+        drop_after(40_000),
+        drop_after(200_000),
+        fail_with(404),
+        fail_with(500),
+        local_server.hang_up,
+        local_server.ignore_range,
+        local_server.shorter_file,
+        local_server.sign_in_page,
+        local_server.without_length,
+        local_server.wrong_range,
+    ]
+    for _ in range(4):
+        server.behaviours = generator.choices(troubles, k=6)
+        with contextlib.suppress(DownloadError):
+            at_once(resource(server.base), folder, attempts=2)
+        assert not (folder / NAME).exists() or (folder / NAME).read_bytes() == BODY
+    server.behaviours = []
+    assert at_once(resource(server.base), folder).read_bytes() == BODY
+    assert kept(folder) == [NAME]
 
 
 @pytest.mark.parametrize("damage", [BODY[:-1], BODY[:-1] + b"?"], ids=["short", "changed"])

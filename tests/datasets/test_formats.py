@@ -2,12 +2,13 @@
 
 import gzip
 import io
+import sys
 import tarfile
 
 import numpy as np
 import pytest
 
-from tinytorch.datasets import DatasetError, load_cifar10, load_mnist
+from tinytorch.datasets import DatasetError, DownloadError, load_cifar10, load_mnist
 from tinytorch.datasets.cifar10 import FILES, FOLDER, read_batches, unpack
 from tinytorch.datasets.mnist import read_idx
 
@@ -219,3 +220,12 @@ def test_unpack_names_an_archive_that_is_cut_short(tmp_path):
 def test_an_unknown_split_is_named_with_those_that_exist(load):
     with pytest.raises(ValueError, match=rf"{load.__name__}: split is 'val', but .*'train', 'test'"):
         load("val")
+
+
+@pytest.mark.skipif(
+    sys.platform != "emscripten", reason="what the browser's Python says; this one may download"
+)
+@pytest.mark.parametrize("load", [load_mnist, load_cifar10])
+def test_in_the_browser_a_download_is_refused_with_what_to_do(load):
+    with pytest.raises(DownloadError, match=r"cannot be downloaded in the browser.*natively"):
+        load()

@@ -139,9 +139,9 @@ def fetch(
     asked = "TINYTORCH_MIRROR is set, so nobody else was asked. " if sources != resource.sources else ""
     raise DownloadError(
         f"could not download {resource.name} ({megabytes(resource.size)}):\n" + "\n".join(failures) + "\n"
-        f"{asked}Check the network and call again: it goes on where it stopped. Where there is no network, set "
-        "TINYTORCH_MIRROR to a base URL (https://, http:// or file://) under which the file lies, or put the "
-        f"file at {target}."
+        f"{asked}Check the network and call again: it goes on where it stopped. Where there is no network, "
+        "set TINYTORCH_MIRROR to a base URL (https://, http:// or file://) under which the file lies, or put "
+        f"the file at {target}."
     )
 
 
@@ -228,9 +228,6 @@ def _fill(part: Path, url: str, resource: Resource, attempts: int, backoff: floa
     resumed = part.exists()
     while True:
         before = part.stat().st_size if part.exists() else 0
-        if before > resource.size:
-            part.unlink()
-            before = 0
         if before < resource.size:
             try:
                 _transfer(part, before, url, resource, timeout)
