@@ -1,0 +1,402 @@
+"""06 Optimizers: from gradients to better parameters.
+
+An optimizer is one rule, `update`, applied to every parameter that has a gradient. The rules below read
+like their papers; what makes them fast stands in `Pack`: the parameters of a group live side by side in
+one flat array, so that a rule runs over a few long arrays instead of many short ones, in chunks that
+stay in the processor's cache.
+
+Names, defaults, numerics and state dicts follow PyTorch 2: https://docs.pytorch.org/docs/stable/optim.html
+"""
+
+from bisect import bisect_right
+from collections import defaultdict
+from itertools import accumulate, groupby, pairwise
+from math import inf
+
+import numpy as np
+
+from .autograd import enable_grad
+from .layers import Module
+from .tensor import Tensor, wrap
+
+CHUNK = 16 * 1024  # elements: values, gradient, two states and scratch of a chunk fit into a 512 KB cache
+
+# Which values a setting may have: from the first number up to, but without, the second.
+RANGES = {"betas": (0, 1)} | dict.fromkeys(
+    ("lr", "eps", "weight_decay", "momentum", "alpha", "lr_decay", "initial_accumulator_value"), (0, inf)
+)
+
+
+class Pack:
+    """Parameters of one dtype whose arrays become views of one flat array, with their state alongside.
+
+    A gradient is never kept here: it is copied, chunk by chunk, into a scratch array when it is used.
+    """
+
+    def __init__(self, params):
+        self.params, self.state = params, {}
+        self.bounds = [0, *accumulate(p.array.size for p in params)]
+        flat = [p.array.reshape(-1) for p in params]
+        self.values = flat[0] if len(flat) == 1 else np.concatenate(flat)
+        self.arrays = self.views(self.values)
+        for p, view in zip(params, self.arrays, strict=True):
+            p.array = view
+        on_cpu = isinstance(self.values, np.ndarray)
+        self.chunk = max(1, min(self.values.size, CHUNK if on_cpu else self.values.size))
+        self.gradient, self.scratch = (np.empty_like(self.values, shape=self.chunk) for _ in range(2))
+
+    def views(self, flat):
+        """The part of each parameter in a flat array, in the parameter's shape."""
+        parts = zip(self.params, pairwise(self.bounds), strict=True)
+        return [flat[start:stop].reshape(p.shape) for p, (start, stop) in parts]
+
+    def is_current(self):
+        """Do the parameters still hold our views? Not after model.to(…), for example."""
+        return all(p.array is view for p, view in zip(self.params, self.arrays, strict=True))
+
+    def add_state(self, name, value, state):
+        """One more flat array beside the values, filled with `value`, or with what `state` has already."""
+        flat = self.state[name] = np.full_like(self.values, value)
+        for p, view in zip(self.params, self.views(flat), strict=True):
+            if name in state.get(p, ()):
+                view[...] = state[p][name].array
+                state[p][name] = wrap(view)
+
+    def chunks(self, first, last):
+        """Parameters first to last in pieces: (values, gradient, {name: state}, scratch), each 1-d."""
+        gradients = [p.grad.array.reshape(-1) for p in self.params[first:last]]
+        bounds = self.bounds[first : last + 1]
+        for start in range(bounds[0], bounds[-1], self.chunk):
+            stop = min(start + self.chunk, bounds[-1])
+            gradient, i = self.gradient[: stop - start], bisect_right(bounds, start) - 1
+            while i < len(gradients) and bounds[i] < stop:
+                low, high = max(start, bounds[i]), min(stop, bounds[i + 1])
+                gradient[low - start : high - start] = gradients[i][low - bounds[i] : high - bounds[i]]
+                i += 1
+            state = {name: flat[start:stop] for name, flat in self.state.items()}
+            yield self.values[start:stop], gradient, state, self.scratch[: stop - start]
+
+
+class Optimizer:
+    """What all optimizers share: parameter groups, state, and the walk over the parameters in `step`.
+
+    `params` is an iterable of Tensors, or of dicts {"params": …, "lr": …} whose settings differ from
+    `defaults`. A subclass writes `update`, and `state_values` if its rule remembers something.
+
+    `param_groups` is the list of dicts; a change of a setting there counts from the next step on.
+    `state` maps a parameter to {"step": number of its updates, name: Tensor}. A parameter whose `grad`
+    is None is skipped and its step not counted.
+    """
+
+    counts_steps = True
+
+    def __init__(self, params, defaults):
+        if isinstance(params, (Module, Tensor)):
+            raise TypeError(f"{self.name}: give an iterable of parameters, as in {self.name}(model.parameters())")
+        self.defaults, self.param_groups, self.state, self._packs = defaults, [], defaultdict(dict), []
+        groups = list(params)
+        if not groups:
+            raise ValueError(f"{self.name}: the list of parameters is empty; was model.parameters() used up before?")
+        for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
+            self.add_param_group(group)
+
+    @property
+    def name(self):
+        return type(self).__name__
+
+    def state_values(self, group):
+        """The arrays that the rule remembers for each parameter, as {name: the value they start with}."""
+        return {}
+
+    def update(self, group, step, p, g, state, scratch):
+        """Change the values p in place, given their gradient g, in the step-th update (from 1).
+
+        All arrays are 1-d and of one size; g and scratch may be overwritten.
+        """
+        raise NotImplementedError(f"{self.name}.update")
+
+    def add_param_group(self, group):
+        """Optimize more parameters: {"params": Tensors, and the settings that differ from the defaults}."""
+        params = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
+        group = {**self.defaults, **group, "params": params}
+        for p in params:
+            if not isinstance(p, Tensor):
+                raise TypeError(f"{self.name}: parameters are Tensors; {type(p).__name__} came")
+            if p.node is not None and not p.node.leaf:
+                raise ValueError(f"{self.name}: a tensor of shape {p.shape} is the result of an operation, not a leaf")
+        known = [id(p) for other in self.param_groups for p in other["params"]]
+        if len({*known, *map(id, params)}) < len(known) + len(params):
+            raise ValueError(f"{self.name}: a parameter appears twice; each belongs to one group, once")
+        for setting, (low, high) in RANGES.items():
+            given = group.get(setting, low)
+            if not all(low <= value < high for value in (given if isinstance(given, (tuple, list)) else [given])):
+                allowed = f"below {high}" if high < inf else "finite"
+                raise ValueError(f"{self.name}: {setting} is {given}; it must be at least {low} and {allowed}")
+        self.param_groups.append(group)
+        self._packs.append(self._pack(params))
+
+    def _pack(self, params):
+        """Packs by dtype and device. A parameter that has views keeps its memory, in a pack of its own."""
+        together = defaultdict(list)
+        for p in params:
+            together[p.dtype, type(p.array), id(p) if p.memory.viewed else None].append(p)
+        return [Pack(members) for members in together.values()]
+
+    def step(self, closure=None):
+        """Update every parameter that has a gradient.
+
+        `closure`, if given, computes the loss and its gradients first; its result is returned.
+        """
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        with np.errstate(all="ignore"):
+            for i, group in enumerate(self.param_groups):
+                if not all(pack.is_current() for pack in self._packs[i]):
+                    self._packs[i] = self._pack(group["params"])
+                for pack in self._packs[i]:
+                    self._step(group, pack)
+        return loss
+
+    def _step(self, group, pack):
+        """Update a pack: each run of neighbours that have gradients and were updated equally often at once."""
+        wanted = self.state_values(group)
+        for name in wanted.keys() - pack.state.keys():
+            pack.add_state(name, wanted[name], self.state)
+        runs = groupby(range(len(pack.params)), lambda i: self._next_step(pack.params[i]))
+        for step, run in [(step, list(run)) for step, run in runs if step is not None]:
+            for p, g, state, scratch in pack.chunks(run[0], run[-1] + 1):
+                if group.get("maximize"):
+                    np.negative(g, out=g)
+                if group.get("weight_decay"):
+                    if group.get("decoupled_weight_decay"):
+                        p *= 1 - group["lr"] * group["weight_decay"]
+                    else:
+                        g += np.multiply(p, group["weight_decay"], out=scratch)
+                self.update(group, step, p, g, state, scratch)
+            self._count(pack, run, step, wanted)
+
+    def _next_step(self, p):
+        """Which update of p comes next, from 1; None without a gradient. SGD only tells the first from the rest."""
+        if p.grad is None:
+            return None
+        if p.grad.shape != p.shape:
+            raise ValueError(f"{self.name}: a gradient has shape {p.grad.shape} and its parameter {p.shape}")
+        return self.state[p].get("step", 1) + 1 if self.state.get(p) else 1
+
+    def _count(self, pack, run, step, wanted):
+        """Note that the parameters of a run were updated; their first update gives them their state."""
+        for i in run:
+            p = pack.params[i]
+            p.memory.writes += 1
+            if step == 1 and wanted:
+                start, stop = pack.bounds[i : i + 2]
+                self.state[p] = {name: wrap(pack.state[name][start:stop].reshape(p.shape)) for name in wanted}
+            if self.counts_steps:
+                self.state[p]["step"] = step
+
+    def zero_grad(self, set_to_none=True):
+        """Forget the gradients, or (set_to_none=False) fill them with zeros."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if set_to_none or p.grad is None:
+                    p.grad = None
+                else:
+                    p.grad = wrap(np.zeros_like(p.grad.array))
+
+    def state_dict(self):
+        """{"state": {i: {name: value}}, "param_groups": [settings with the numbers i of their parameters]}.
+
+        The Tensors share memory with the optimizer: save them before the next step, or copy them.
+        """
+        params = [p for group in self.param_groups for p in group["params"]]
+        number = {id(p): i for i, p in enumerate(params)}
+        return {
+            "state": {i: dict(self.state[p]) for i, p in enumerate(params) if self.state.get(p)},
+            "param_groups": [{**g, "params": [number[id(p)] for p in g["params"]]} for g in self.param_groups],
+        }
+
+    def load_state_dict(self, state_dict):
+        """Go on from a state_dict of this class or of its twin in torch.optim; the values are copied."""
+        saved = state_dict["param_groups"]
+        sizes, own = ([len(g["params"]) for g in groups] for groups in (saved, self.param_groups))
+        if sizes != own:
+            raise ValueError(f"{self.name}: the state has groups of {sizes} parameters and this optimizer of {own}")
+        params = [p for group in self.param_groups for p in group["params"]]
+        numbers = [number for group in saved for number in group["params"]]
+        state = defaultdict(dict)
+        for p, number in zip(params, numbers, strict=True):
+            for name, value in state_dict["state"].get(number, {}).items():
+                if name == "step":
+                    state[p][name] = int(value)
+                elif value is not None:
+                    state[p][name] = self._copied(name, value, p)
+        for group, settings in zip(self.param_groups, saved, strict=True):
+            group.update({name: value for name, value in settings.items() if name != "params"})
+        self.state = state
+        self._packs = [self._pack(group["params"]) for group in self.param_groups]
+
+    def _copied(self, name, value, p):
+        if tuple(value.shape) != p.shape:
+            raise ValueError(f"{self.name}: {name} has shape {tuple(value.shape)} and its parameter {p.shape}")
+        array = value.array if isinstance(value, Tensor) else np.asarray(value)
+        return wrap(array.astype(p.dtype))
+
+    def __repr__(self):
+        lines = [
+            f"  group {i}: {len(group['params'])} parameters, "
+            + ", ".join(f"{name}={value}" for name, value in group.items() if name != "params")
+            for i, group in enumerate(self.param_groups)
+        ]
+        return "\n".join([f"{self.name}(", *lines, ")"])
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum as in Sutskever et al. 2013
+    (https://proceedings.mlr.press/v28/sutskever13.html), in PyTorch's form: v ← μ·v + g, p ← p − lr·v.
+
+    `nesterov` looks ahead along v; `dampening` d takes (1 − d)·g instead of g; `weight_decay` λ adds λ·p
+    to the gradient; `maximize` climbs instead.
+    """
+
+    counts_steps = False
+
+    def __init__(self, params, lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False, *, maximize=False):
+        if nesterov and (momentum <= 0 or dampening != 0):
+            raise ValueError(f"SGD: nesterov needs momentum > 0 and dampening 0; they are {momentum} and {dampening}")
+        settings = {"lr": lr, "momentum": momentum, "dampening": dampening}
+        super().__init__(
+            params, settings | {"weight_decay": weight_decay, "nesterov": nesterov, "maximize": maximize}
+        )
+
+    def state_values(self, group):
+        return {"momentum_buffer": 0} if group["momentum"] else {}
+
+    def update(self, group, step, p, g, state, scratch):
+        momentum = group["momentum"]
+        if momentum:
+            v = state["momentum_buffer"]
+            v *= momentum
+            v += g if step == 1 else np.multiply(g, 1 - group["dampening"], out=scratch)
+            if group["nesterov"]:
+                g += np.multiply(v, momentum, out=scratch)
+            else:
+                g = v
+        p -= np.multiply(g, group["lr"], out=scratch)
+
+
+class Adam(Optimizer):
+    """Adam: Kingma & Ba 2014, https://arxiv.org/abs/1412.6980, algorithm 1.
+
+    A running mean m of the gradients sets the direction, a running mean v of their squares the size of each
+    parameter's step. `amsgrad` uses the largest v so far (Reddi et al. 2018, https://arxiv.org/abs/1904.09237).
+    """
+
+    def __init__(
+        self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=False, *,
+        maximize=False, decoupled_weight_decay=False,
+    ):  # fmt: skip
+        settings = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
+        super().__init__(
+            params, settings | {"maximize": maximize, "decoupled_weight_decay": decoupled_weight_decay}
+        )
+
+    def state_values(self, group):
+        return dict.fromkeys(("exp_avg", "exp_avg_sq", *["max_exp_avg_sq"] * group["amsgrad"]), 0)
+
+    def update(self, group, step, p, g, state, scratch):
+        β1, β2 = group["betas"]
+        m, v = state["exp_avg"], state["exp_avg_sq"]
+        # m ← β₁·m + (1 − β₁)·g
+        m *= β1
+        m += np.multiply(g, 1 - β1, out=scratch)
+        # v ← β₂·v + (1 − β₂)·g²
+        v *= β2
+        g *= g
+        v += np.multiply(g, 1 - β2, out=scratch)
+        if group["amsgrad"]:
+            v = np.maximum(v, state["max_exp_avg_sq"], out=state["max_exp_avg_sq"])
+        # p ← p − lr·m̂ / (√v̂ + ε), where m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ)
+        root = np.sqrt(v, out=scratch)
+        root *= (1 - β2**step) ** -0.5
+        root += group["eps"]
+        change = np.divide(m, root, out=scratch)
+        change *= group["lr"] / (1 - β1**step)
+        p -= change
+
+
+class AdamW(Adam):
+    """Adam with weight decay that shrinks the parameters instead of entering the gradient: Loshchilov & Hutter
+    2017, https://arxiv.org/abs/1711.05101.
+    """
+
+    def __init__(
+        self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, amsgrad=False, *, maximize=False
+    ):
+        super().__init__(
+            params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True
+        )
+
+
+class RMSprop(Optimizer):
+    """Divide the gradient by the root of a running mean of its square: Hinton's lecture 6e,
+    https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf. `centered` subtracts the squared
+    running mean of the gradient first (Graves 2013, https://arxiv.org/abs/1308.0850).
+    """
+
+    def __init__(
+        self, params, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0, momentum=0, centered=False, *, maximize=False
+    ):
+        settings = {"lr": lr, "momentum": momentum, "alpha": alpha, "eps": eps, "centered": centered}
+        super().__init__(params, settings | {"weight_decay": weight_decay, "maximize": maximize})
+
+    def state_values(self, group):
+        names = ("square_avg", *["momentum_buffer"] * (group["momentum"] > 0), *["grad_avg"] * group["centered"])
+        return dict.fromkeys(names, 0)
+
+    def update(self, group, step, p, g, state, scratch):
+        α, square_avg = group["alpha"], state["square_avg"]
+        square_avg *= α
+        square_avg += np.multiply(np.multiply(g, g, out=scratch), 1 - α, out=scratch)
+        variance = square_avg
+        if group["centered"]:
+            mean = state["grad_avg"]
+            mean *= α
+            mean += np.multiply(g, 1 - α, out=scratch)
+            variance = np.subtract(square_avg, np.multiply(mean, mean, out=scratch), out=scratch)
+        root = np.sqrt(variance, out=scratch)
+        root += group["eps"]
+        g /= root
+        if group["momentum"] > 0:
+            v = state["momentum_buffer"]
+            v *= group["momentum"]
+            v += g
+            g = v
+        p -= np.multiply(g, group["lr"], out=scratch)
+
+
+class Adagrad(Optimizer):
+    """Divide the gradient by the root of the sum of all its squares so far: Duchi et al. 2011,
+    https://jmlr.org/papers/v12/duchi11a.html.
+    """
+
+    def __init__(
+        self, params, lr=1e-2, lr_decay=0, weight_decay=0, initial_accumulator_value=0, eps=1e-10, *, maximize=False
+    ):
+        settings = {"lr": lr, "lr_decay": lr_decay, "eps": eps, "weight_decay": weight_decay}
+        super().__init__(
+            params, settings | {"initial_accumulator_value": initial_accumulator_value, "maximize": maximize}
+        )
+
+    def state_values(self, group):
+        return {"sum": group["initial_accumulator_value"]}
+
+    def update(self, group, step, p, g, state, scratch):
+        total = state["sum"]
+        total += np.multiply(g, g, out=scratch)
+        root = np.sqrt(total, out=scratch)
+        root += group["eps"]
+        g /= root
+        g *= group["lr"] / (1 + (step - 1) * group["lr_decay"])
+        p -= g
