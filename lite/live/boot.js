@@ -63,6 +63,7 @@ export async function startFromSnapshot(base, manifest, progress) {
     ).then((compiled) => modules.push(...compiled)),
   );
   const site = gathered(siteStream);
+  const takeBack = handOver(base + "pyodide.asm.wasm");
   const [{ loadPyodide }, { default: createPyodideModule }] = await Promise.all([
     import(base + "pyodide.mjs"),
     import(base + "pyodide.asm.mjs"),
@@ -78,10 +79,28 @@ export async function startFromSnapshot(base, manifest, progress) {
       finish: (Module) => restore(Module, memory, memoryStream),
     }),
     stdin: () => null,
-  });
+  }).finally(takeBack);
   writeFiles(pyodide.FS, await site, manifest.site);
   pyodide.loadedPackages.numpy = "default channel";
   return pyodide;
+}
+
+// Pyodide downloads and compiles its WebAssembly when its script has been read. Here both begin at once, and
+// until takeBack is called, Pyodide's requests for that file get what is on its way already.
+function handOver(wasm) {
+  const { fetch } = self;
+  const { instantiateStreaming } = WebAssembly;
+  const compiling = WebAssembly.compileStreaming(fetch(wasm));
+  compiling.catch(() => {}); // reported where it is awaited
+  self.fetch = async (url, ...options) => (url === wasm ? new Response() : fetch(url, ...options));
+  WebAssembly.instantiateStreaming = async (_response, imports) => {
+    const module = await compiling;
+    return { module, instance: await WebAssembly.instantiate(module, imports) };
+  };
+  return () => {
+    self.fetch = fetch;
+    WebAssembly.instantiateStreaming = instantiateStreaming;
+  };
 }
 
 async function restore(Module, { size, runs }, stream) {

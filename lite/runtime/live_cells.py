@@ -11,7 +11,7 @@ import asyncio
 import base64
 import builtins
 import contextlib
-import importlib
+import importlib.machinery
 import inspect
 import io
 import json
@@ -29,7 +29,7 @@ import __main__
 
 TEXT_LIMIT = 1_000_000  # characters printed by one cell
 DISPLAY_LIMIT = 10_000_000  # characters of figures, tables and results of one cell
-LINES_AT_ONCE = 20  # flushes that go out at once; after them text is gathered
+LINES_AT_ONCE = 20  # lines that go out by themselves; after them text is gathered
 GATHER_SECONDS = 0.03
 PIXEL_RATIO = 2  # figures are drawn for screens with two device pixels to a CSS pixel
 
@@ -64,10 +64,11 @@ class Cell:
 
 
 class Stream(io.TextIOBase):
-    """sys.stdout and sys.stderr of the cells: what is written goes out at once, but a flood is gathered.
+    """sys.stdout and sys.stderr of the cells: a line goes out at once, but a flood is gathered.
 
-    A short burst must appear before a long computation starts, and an endless loop of prints must not drown
-    the page in messages: so a few flushes a second are free, and then text waits GATHER_SECONDS.
+    A line must appear before the long computation that follows it, and an endless loop of prints must not
+    drown the page in messages. So each line uses up one of LINES_AT_ONCE, which time gives back; when none is
+    left, text waits for GATHER_SECONDS.
     """
 
     encoding = "utf-8"
@@ -75,7 +76,7 @@ class Stream(io.TextIOBase):
     def __init__(self, name: str):
         self.name = name
         self.pending: list[str] = []
-        self.free = LINES_AT_ONCE
+        self.lines_free: float = LINES_AT_ONCE
         self.last_flush = 0.0
 
     def writable(self) -> bool:
@@ -86,20 +87,19 @@ class Stream(io.TextIOBase):
             raise TypeError(f"write() takes a str, not {type(text).__name__}")
         if Cell.text_left <= 0:
             return len(text)
-        kept = text[: Cell.text_left]
+        self.pending.append(text[: Cell.text_left])
         Cell.text_left -= len(text)
-        self.pending.append(kept)
         if Cell.text_left <= 0:
             self.flush()
             notice = f"\n[the output stops here: a cell may print {TEXT_LIMIT:,} characters]\n"
             Cell.send("stream", name="stderr", text=notice)
             return len(text)
-        since = time.monotonic() - self.last_flush
-        if since > GATHER_SECONDS:
-            self.free = min(LINES_AT_ONCE, self.free + int(since / GATHER_SECONDS))
+        waited = time.monotonic() - self.last_flush
+        if waited > GATHER_SECONDS and (len(self.pending) > 1 or text.endswith("\n")):
+            self.lines_free = min(LINES_AT_ONCE, self.lines_free + waited / GATHER_SECONDS)
             self.flush()
-        elif self.free > 0 and text.endswith("\n"):
-            self.free -= 1
+        elif text.endswith("\n") and self.lines_free >= 1:
+            self.lines_free -= 1
             self.flush()
         return len(text)
 
@@ -127,7 +127,10 @@ def connect(post) -> None:
     random.seed()
     if "numpy.random" in sys.modules:
         sys.modules["numpy.random"].seed()
-    importlib.invalidate_caches()
+    # Files came after the snapshot. importlib.invalidate_caches would read the standard library's zip anew, too.
+    for finder in sys.path_importer_cache.values():
+        if isinstance(finder, importlib.machinery.FileFinder):
+            finder.invalidate_caches()
 
 
 def warm_up() -> None:
@@ -285,7 +288,7 @@ def trimmed_traceback(error: BaseException) -> str:
     """The traceback with the frames of the cells and of tinytorch alone, and short file names."""
     whole = traceback.TracebackException.from_exception(error, lookup_lines=True)
     trim(whole, set())
-    lines = "".join(whole.format()).strip().split("\n")
+    lines = "".join(whole.format()).rstrip().split("\n")
     if explanation := explained(error):
         lines[-1] = f"{type(error).__name__}: {explanation}"
     return "\n".join(lines)
