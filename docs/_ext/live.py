@@ -204,12 +204,13 @@ def describe_images(output: nodes.Element, maker: str) -> None:
 
 
 def download_size() -> str:
-    """The size of what Start downloads, as the runtime's own manifest gives it."""
-    manifest = LITE / "static" / "pyodide" / "page-manifest.json"
+    """What Start downloads, as the runtime's own manifest has it."""
+    manifest = LITE / "static" / "pyodide" / "live" / "manifest.json"
     if not manifest.exists():
         return ""
-    size = sum(entry["bytes"] for entry in json.loads(manifest.read_text())["files"])
-    return f"Python comes as a download of {size / 1e6:.0f} MB, which your browser keeps. "
+    listed = json.loads(manifest.read_text())
+    size = sum(file["bytes"] for file in (*listed["core"], *listed["files"].values()))
+    return f"Python is a download of {size / 1e6:.0f} MB at most, which your browser keeps. "
 
 
 def add_assets(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:

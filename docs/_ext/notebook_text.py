@@ -50,8 +50,8 @@ def _closing(lines: list[str], start: int, fence: str) -> int:
 def _directive(name: str, argument: str, lines: list[str]) -> list[str]:
     options, body = _options(lines)
     if name in ADMONITIONS:
-        title = _inline(argument) or name.capitalize()
-        return [f"> **{title}**", ">", *(f"> {line}".rstrip() for line in _blocks(body))]
+        title, first = (argument, []) if name == "admonition" else (name.capitalize(), [argument])
+        return [f"> **{_inline(title)}**", ">", *(f"> {line}".rstrip() for line in _blocks([*first, *body]))]
     if name == "math":
         return ["$$", *([argument] if argument else []), *body, "$$"]
     if name == "mermaid":

@@ -1,7 +1,7 @@
 // One code cell of a page: its text, its editor, its buttons and its outputs.
 import { Output, element } from "./output.js";
 
-const AUTOSAVE_MS = 250;
+const AUTOSAVE_MS = 150;
 const STOP_AFTER_MS = 200; // a run shorter than this never shows Stop: two buttons that flicker help nobody
 
 const seconds = (ms) => (ms < 1000 ? `${Math.max(1, Math.round(ms))} ms` : `${(ms / 1000).toFixed(1)} s`);
@@ -87,6 +87,7 @@ export class Cell {
       if (this.code === this.original) {
         this.edit = null;
         await store.remove(page, this.name);
+        this.note.textContent = "Back to the original";
       } else {
         const { hash, original } = this.edit ?? this;
         this.edit = { page, cell: this.name, code: this.code, original, hash, index: this.index, saved: Date.now() };
@@ -124,6 +125,7 @@ export class Cell {
       if (!this.handle) this.output.restore();
       this.page.announce(`${this.title} is back to the original; Undo reset brings your edit back.`);
     }
+    this.save();
     this.buttons.reset.focus();
   }
 
@@ -215,7 +217,7 @@ export class Cell {
       this.note.textContent = "Stopped";
       this.page.announce(`${this.title} was stopped. Python starts anew: its variables are gone.`);
     } else if (died) {
-      this.output.say(`Python ended: ${died}. Your edits are kept.`);
+      this.output.say(`${died.replace(/\.?$/, ".")} Its variables are gone, your edits are kept.`);
       this.note.textContent = "Not finished";
     } else {
       if (ok || this.mayRaise) this.ranIn = generation;

@@ -96,9 +96,10 @@ export class Kernel {
 
   #die(message) {
     const stopped = this.running;
+    const sentence = this.state === "loading" ? `Python could not start: ${message}` : `Python ended: ${message}`;
     this.#end();
-    stopped?.listener.end({ ok: false, died: message });
-    this.#set("dead", { message });
+    stopped?.listener.end({ ok: false, died: sentence });
+    this.#set("dead", { message: sentence });
   }
 
   #next() {

@@ -187,7 +187,7 @@ class Page {
     } else if (state === "busy") {
       this.status.textContent = `Running ${detail.filename}.`;
     } else if (state === "dead") {
-      this.status.textContent = `Python could not start: ${detail.message}`;
+      this.status.textContent = detail.message;
       this.announce(this.status.textContent);
     }
   }
