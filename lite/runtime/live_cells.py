@@ -127,7 +127,7 @@ def connect(post) -> None:
     random.seed()
     if "numpy.random" in sys.modules:
         sys.modules["numpy.random"].seed()
-    # Files came after the snapshot. importlib.invalidate_caches would read the standard library's zip anew, too.
+    # Files came after the snapshot. importlib.invalidate_caches would also read the standard library's zip anew.
     for finder in sys.path_importer_cache.values():
         if isinstance(finder, importlib.machinery.FileFinder):
             finder.invalidate_caches()
@@ -286,7 +286,8 @@ def explained(error: BaseException) -> str | None:
 
 def trimmed_traceback(error: BaseException) -> str:
     """The traceback with the frames of the cells and of tinytorch alone, and short file names."""
-    whole = traceback.TracebackException.from_exception(error, lookup_lines=True)
+    limit = 50 if isinstance(error, RecursionError) else None  # there may be a million frames, all the same
+    whole = traceback.TracebackException.from_exception(error, limit=limit, lookup_lines=True)
     trim(whole, set())
     lines = "".join(whole.format()).rstrip().split("\n")
     if explanation := explained(error):

@@ -42,6 +42,13 @@ const paths = filesBelow();
 const modules = pack(paths.filter((path) => path.endsWith(".so") && !path.includes("lapack_lite")));
 const site = pack(paths.filter((path) => !path.endsWith(".so")));
 
+// Whether the engine can switch stacks is asked once, when Python starts, and so the answer is in the snapshot.
+// It has to be yes, whatever this Node can do; where a browser cannot, Pyodide looks again before it tries.
+WebAssembly.Suspending ??= function Suspending(call) {
+  return call;
+};
+WebAssembly.promising ??= (call) => async (...values) => call(...values);
+
 const load = (file) => import(pathToFileURL(join(folder, file)).href);
 const { loadPyodide } = await load("pyodide.mjs");
 const { default: createPyodideModule } = await load("pyodide.asm.mjs");
