@@ -1,24 +1,96 @@
 """Breadth that PyTorch programs need and nobody should have to build.
 
 Each file holds Ops with their derivatives beside them, or functions composed of other Ops. `METHODS`
-and `PROPERTIES` are the one table by which Tensor gets them; core/ never imports this package.
+and `PROPERTIES` are the tables by which Tensor gets them; core/ never imports this package.
 """
 
+from ..core import activations, tensor
+from ..core.autograd import retain_grad
 from ..core.tensor import Tensor
-from . import creation, elementwise, placement, reductions, shapes
-from .elementwise import abs, clamp, maximum, minimum
-from .placement import clone, to
-from .reductions import amin, argmin, gather, max, min, std
-from .shapes import flatten, squeeze, stack, unsqueeze
+from . import creation, elementwise, inplace, linear, members, placement, reductions, selection, shapes
+
+
+def named(module, names):
+    """The functions of a module under their own names."""
+    return {name: getattr(module, name) for name in names.split()}
+
 
 METHODS = {
-    "abs": abs, "__abs__": abs, "clamp": clamp, "maximum": maximum, "minimum": minimum,
-    "flatten": flatten, "squeeze": squeeze, "unsqueeze": unsqueeze,
-    "amin": amin, "argmin": argmin, "gather": gather, "max": max, "min": min, "std": std,
-    "clone": clone, "to": to,
-    "half": placement.half, "float": placement.float_, "double": placement.double,
-    "int": placement.int_, "long": placement.long, "bool": placement.bool_of,
+    # elementwise
+    **named(
+        elementwise,
+        "abs sin cos tan expm1 log1p log2 log10 square rsqrt reciprocal sign floor ceil trunc round "
+        "isnan isinf isfinite isclose allclose equal maximum minimum fmod remainder floor_divide clamp "
+        "logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_not "
+        "add sub addcmul addcdiv lerp",
+    ),
+    "div": elementwise.divide,
+    "divide": elementwise.divide,
+    "clip": elementwise.clamp,
+    "__abs__": elementwise.abs,
+    "__floordiv__": elementwise.floor_divide,
+    "__rfloordiv__": lambda a, other: elementwise.floor_divide(other, a),
+    "__mod__": elementwise.remainder,
+    "__rmod__": lambda a, other: elementwise.remainder(other, a),
+    "__and__": elementwise.bitwise_and,
+    "__rand__": elementwise.bitwise_and,
+    "__or__": elementwise.bitwise_or,
+    "__ror__": elementwise.bitwise_or,
+    "__xor__": elementwise.bitwise_xor,
+    "__rxor__": elementwise.bitwise_xor,
+    "__invert__": elementwise.bitwise_not,
+    # activations
+    **named(activations, "relu sigmoid tanh softmax log_softmax"),
+    # products
+    **named(linear, "mm mv dot bmm outer addmm baddbmm"),
+    # shapes
+    **named(
+        shapes,
+        "flatten unflatten squeeze unsqueeze select narrow unbind split chunk movedim t expand_as view_as "
+        "repeat tile repeat_interleave broadcast_to flip roll tril triu diagonal diag",
+    ),
+    "reshape_as": shapes.view_as,
+    "swapaxes": tensor.transpose,
+    # reductions
+    **named(reductions, "amin argmin any all std prod cumsum cumprod logsumexp norm max min"),
+    # selection and order
+    **named(
+        selection,
+        "gather scatter scatter_add index_select index_add index_fill masked_fill masked_select nonzero "
+        "argsort sort topk unique",
+    ),
+    "where": selection.where_method,
+    "__contains__": selection.contains,
+    # random numbers
+    "bernoulli": creation.bernoulli,
+    "multinomial": creation.multinomial,
+    # place and kind
+    **named(placement, "clone to half double long type_as cpu cuda contiguous"),
+    "float": placement.float_,
+    "int": placement.int_,
+    "bool": placement.bool_of,
+    # what a tensor says about itself
+    **named(members, "size numel dim element_size is_contiguous is_floating_point tolist"),
+    "nelement": members.numel,
+    "ndimension": members.dim,
+    "retain_grad": retain_grad,
+    "__array__": members.as_array,
+    "__index__": members.index,
+    "__format__": members.formatted,
+    "__deepcopy__": members.deepcopied,
+    # in place
+    **inplace.METHODS,
 }
 
-for name, function in METHODS.items():
-    setattr(Tensor, name, function)
+PROPERTIES = {
+    "mT": property(shapes.mT),
+    "is_leaf": property(members.is_leaf),
+    "grad_fn": property(members.grad_fn),
+    "device": property(members.device),
+    "nbytes": property(members.nbytes),
+    "itemsize": property(members.itemsize),
+    "data": property(members.data, members.set_data),
+}
+
+for name, member in {**METHODS, **PROPERTIES}.items():
+    setattr(Tensor, name, member)

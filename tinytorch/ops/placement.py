@@ -6,7 +6,7 @@ from ..core.autograd import derivative
 from ..core.tensor import Tensor, bool_, float16, float32, float64, int32, int64, op
 
 
-class device(str):
+class device(str):  # noqa: N801 (PyTorch's name)
     """Where a tensor's numbers are: "cpu", or "cuda" for the GPU through CuPy."""
 
     def __new__(cls, name="cpu", index=None):
@@ -84,3 +84,23 @@ def casting_to(dtype):
 
 half, float_, double = casting_to(float16), casting_to(float32), casting_to(float64)
 int_, long, bool_of = casting_to(int32), casting_to(int64), casting_to(bool_)
+
+
+def type_as(a, other):
+    """In the dtype of `other`."""
+    return to(a, other.dtype)
+
+
+def cpu(a):
+    """In the computer's memory."""
+    return to(a, device="cpu")
+
+
+def cuda(a):
+    """On the GPU."""
+    return to(a, device="cuda")
+
+
+def contiguous(a):
+    """The same numbers, row by row in memory; the tensor itself where they lie so already."""
+    return a if a.array.flags.c_contiguous else clone(a)
