@@ -92,11 +92,11 @@ class Optimizer:
 
     def __init__(self, params, defaults):
         if isinstance(params, (Module, Tensor)):
-            raise TypeError(f"{self.name}: give an iterable of parameters, as in {self.name}(model.parameters())")
+            raise TypeError(f"{self.name}: give an iterable of parameters: {self.name}(model.parameters())")
         self.defaults, self.param_groups, self.state, self._packs = defaults, [], defaultdict(dict), []
         groups = list(params)
         if not groups:
-            raise ValueError(f"{self.name}: the list of parameters is empty; was model.parameters() used up before?")
+            raise ValueError(f"{self.name}: there are no parameters; was model.parameters() used up before?")
         for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
             self.add_param_group(group)
 
@@ -123,15 +123,17 @@ class Optimizer:
             if not isinstance(p, Tensor):
                 raise TypeError(f"{self.name}: parameters are Tensors; {type(p).__name__} came")
             if p.node is not None and not p.node.leaf:
-                raise ValueError(f"{self.name}: a tensor of shape {p.shape} is the result of an operation, not a leaf")
+                raise ValueError(
+                    f"{self.name}: a tensor of shape {p.shape} is an operation's result, not a leaf"
+                )
         known = [id(p) for other in self.param_groups for p in other["params"]]
         if len({*known, *map(id, params)}) < len(known) + len(params):
             raise ValueError(f"{self.name}: a parameter appears twice; each belongs to one group, once")
         for setting, (low, high) in RANGES.items():
             given = group.get(setting, low)
-            if not all(low <= value < high for value in (given if isinstance(given, (tuple, list)) else [given])):
-                allowed = f"below {high}" if high < inf else "finite"
-                raise ValueError(f"{self.name}: {setting} is {given}; it must be at least {low} and {allowed}")
+            values = given if isinstance(given, (tuple, list)) else [given]
+            if not all(low <= value < high for value in values):
+                raise ValueError(f"{self.name}: {setting} is {given}; allowed is {low} <= {setting} < {high}")
         self.param_groups.append(group)
         self._packs.append(self._pack(params))
 
@@ -160,7 +162,7 @@ class Optimizer:
         return loss
 
     def _step(self, group, pack):
-        """Update a pack: each run of neighbours that have gradients and were updated equally often at once."""
+        """Update a pack: neighbours that have gradients and were updated equally often make one run."""
         wanted = self.state_values(group)
         for name in wanted.keys() - pack.state.keys():
             pack.add_state(name, wanted[name], self.state)
@@ -178,11 +180,11 @@ class Optimizer:
             self._count(pack, run, step, wanted)
 
     def _next_step(self, p):
-        """Which update of p comes next, from 1; None without a gradient. SGD only tells the first from the rest."""
+        """Which update of p comes next, from 1; None without a gradient. SGD tells only 1 from later."""
         if p.grad is None:
             return None
         if p.grad.shape != p.shape:
-            raise ValueError(f"{self.name}: a gradient has shape {p.grad.shape} and its parameter {p.shape}")
+            raise ValueError(f"{self.name}: a gradient has shape {p.grad.shape}, its parameter {p.shape}")
         return self.state[p].get("step", 1) + 1 if self.state.get(p) else 1
 
     def _count(self, pack, run, step, wanted):
@@ -212,9 +214,12 @@ class Optimizer:
         """
         params = [p for group in self.param_groups for p in group["params"]]
         number = {id(p): i for i, p in enumerate(params)}
+        numbered = [[number[id(p)] for p in group["params"]] for group in self.param_groups]
         return {
             "state": {i: dict(self.state[p]) for i, p in enumerate(params) if self.state.get(p)},
-            "param_groups": [{**g, "params": [number[id(p)] for p in g["params"]]} for g in self.param_groups],
+            "param_groups": [
+                {**group, "params": own} for group, own in zip(self.param_groups, numbered, strict=True)
+            ],
         }
 
     def load_state_dict(self, state_dict):
@@ -222,7 +227,9 @@ class Optimizer:
         saved = state_dict["param_groups"]
         sizes, own = ([len(g["params"]) for g in groups] for groups in (saved, self.param_groups))
         if sizes != own:
-            raise ValueError(f"{self.name}: the state has groups of {sizes} parameters and this optimizer of {own}")
+            raise ValueError(
+                f"{self.name}: the state has groups of {sizes} parameters, the optimizer of {own}"
+            )
         params = [p for group in self.param_groups for p in group["params"]]
         numbers = [number for group in saved for number in group["params"]]
         state = defaultdict(dict)
@@ -235,11 +242,13 @@ class Optimizer:
         for group, settings in zip(self.param_groups, saved, strict=True):
             group.update({name: value for name, value in settings.items() if name != "params"})
         self.state = state
-        self._packs = [self._pack(group["params"]) for group in self.param_groups]
+        for packs in self._packs:
+            for pack in packs:
+                pack.state.clear()
 
     def _copied(self, name, value, p):
         if tuple(value.shape) != p.shape:
-            raise ValueError(f"{self.name}: {name} has shape {tuple(value.shape)} and its parameter {p.shape}")
+            raise ValueError(f"{self.name}: {name} has shape {tuple(value.shape)}, its parameter {p.shape}")
         array = value.array if isinstance(value, Tensor) else np.asarray(value)
         return wrap(array.astype(p.dtype))
 
@@ -262,9 +271,13 @@ class SGD(Optimizer):
 
     counts_steps = False
 
-    def __init__(self, params, lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False, *, maximize=False):
+    def __init__(
+        self, params, lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False, *, maximize=False
+    ):
         if nesterov and (momentum <= 0 or dampening != 0):
-            raise ValueError(f"SGD: nesterov needs momentum > 0 and dampening 0; they are {momentum} and {dampening}")
+            raise ValueError(
+                f"SGD: nesterov needs momentum > 0 and no dampening; {momentum}, {dampening} came"
+            )
         settings = {"lr": lr, "momentum": momentum, "dampening": dampening}
         super().__init__(
             params, settings | {"weight_decay": weight_decay, "nesterov": nesterov, "maximize": maximize}
@@ -303,7 +316,8 @@ class Adam(Optimizer):
         )
 
     def state_values(self, group):
-        return dict.fromkeys(("exp_avg", "exp_avg_sq", *["max_exp_avg_sq"] * group["amsgrad"]), 0)
+        wanted = {"exp_avg": True, "exp_avg_sq": True, "max_exp_avg_sq": group["amsgrad"]}
+        return {name: 0 for name, needed in wanted.items() if needed}
 
     def update(self, group, step, p, g, state, scratch):
         β1, β2 = group["betas"]
@@ -327,13 +341,14 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with weight decay that shrinks the parameters instead of entering the gradient: Loshchilov & Hutter
-    2017, https://arxiv.org/abs/1711.05101.
+    """Adam whose weight decay shrinks the parameters instead of entering the gradient:
+    Loshchilov & Hutter 2017, https://arxiv.org/abs/1711.05101.
     """
 
     def __init__(
-        self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, amsgrad=False, *, maximize=False
-    ):
+        self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, amsgrad=False, *,
+        maximize=False,
+    ):  # fmt: skip
         super().__init__(
             params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True
         )
@@ -346,14 +361,15 @@ class RMSprop(Optimizer):
     """
 
     def __init__(
-        self, params, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0, momentum=0, centered=False, *, maximize=False
-    ):
+        self, params, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0, momentum=0, centered=False, *,
+        maximize=False,
+    ):  # fmt: skip
         settings = {"lr": lr, "momentum": momentum, "alpha": alpha, "eps": eps, "centered": centered}
         super().__init__(params, settings | {"weight_decay": weight_decay, "maximize": maximize})
 
     def state_values(self, group):
-        names = ("square_avg", *["momentum_buffer"] * (group["momentum"] > 0), *["grad_avg"] * group["centered"])
-        return dict.fromkeys(names, 0)
+        wanted = {"square_avg": True, "momentum_buffer": group["momentum"] > 0, "grad_avg": group["centered"]}
+        return {name: 0 for name, needed in wanted.items() if needed}
 
     def update(self, group, step, p, g, state, scratch):
         α, square_avg = group["alpha"], state["square_avg"]
@@ -382,8 +398,9 @@ class Adagrad(Optimizer):
     """
 
     def __init__(
-        self, params, lr=1e-2, lr_decay=0, weight_decay=0, initial_accumulator_value=0, eps=1e-10, *, maximize=False
-    ):
+        self, params, lr=1e-2, lr_decay=0, weight_decay=0, initial_accumulator_value=0, eps=1e-10, *,
+        maximize=False,
+    ):  # fmt: skip
         settings = {"lr": lr, "lr_decay": lr_decay, "eps": eps, "weight_decay": weight_decay}
         super().__init__(
             params, settings | {"initial_accumulator_value": initial_accumulator_value, "maximize": maximize}

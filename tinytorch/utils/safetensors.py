@@ -16,8 +16,8 @@ import numpy as np
 from ..core.tensor import Tensor, wrap
 
 DTYPES = {
-    "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1", "U8": "|u1",
-    "BOOL": "|b1",
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1",
+    "U8": "|u1", "BOOL": "|b1",
 }  # fmt: skip
 NAMES = {np.dtype(code): name for name, code in DTYPES.items()}
 LONGEST_HEADER = 100_000_000  # bytes, the limit of the format's own library
@@ -25,7 +25,7 @@ STRUCTURE = "tinytorch"  # the metadata's entry for what is not a tensor
 
 
 def save(obj, file, metadata=None):
-    """Write tensors as .safetensors: a dict of Tensors (a state_dict), or dicts, lists and tuples around them.
+    """Write tensors as .safetensors: a dict of Tensors (a state_dict), or nested dicts, lists and tuples.
 
     file: a path, or a binary file open for writing. A path is written whole or not at all.
     metadata: a dict from strings to strings that goes into the header.
@@ -33,10 +33,9 @@ def save(obj, file, metadata=None):
     tensors, metadata = {}, dict(metadata or {})
     if any(not isinstance(text, str) for item in metadata.items() for text in item):
         raise TypeError(f"save: metadata maps strings to strings; this came: {metadata}")
-    if isinstance(obj, dict) and all(isinstance(v, (Tensor, np.ndarray)) and type(k) is str for k, v in obj.items()):
-        tensors = obj
-    else:
-        metadata[STRUCTURE] = json.dumps(_outlined(obj, "", tensors))
+    outline = _outlined(obj, "", tensors)
+    if not isinstance(obj, dict) or set(tensors) != set(obj):
+        metadata[STRUCTURE] = json.dumps(outline)
     parts = _encoded({name: _on_cpu(value) for name, value in tensors.items()}, metadata)
     if hasattr(file, "write"):
         for part in parts:
@@ -65,7 +64,7 @@ def load(file, map_location=None, weights_only=True):
         return _rebuilt(json.loads(metadata[STRUCTURE]), tensors) if STRUCTURE in metadata else tensors
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         pickled = data[:2] in (b"PK", b"\x80\x02")
-        hint = "; PyTorch's pickle files are not read: save with safetensors.torch.save_file" if pickled else ""
+        hint = "; pickles are not read: save with safetensors.torch.save_file in PyTorch" if pickled else ""
         raise ValueError(f"load: {name} is not a sound .safetensors file: {error}{hint}") from None
 
 
@@ -88,7 +87,7 @@ def _on_cpu(value):
 
 
 def _encoded(arrays, metadata):
-    """The file in parts: length, header, and each array's bytes, widest dtype first so that all are aligned."""
+    """The file in parts: length, header, each array's bytes; the widest dtype first, so that all are aligned."""
     header, parts, offset = {"__metadata__": metadata} if metadata else {}, [], 0
     if "__metadata__" in arrays:
         raise ValueError("save: a tensor can't be called '__metadata__'; the format uses that name")
@@ -96,7 +95,8 @@ def _encoded(arrays, metadata):
         array = arrays[name]
         little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
         end = offset + little.nbytes
-        header[name] = {"dtype": NAMES[little.dtype], "shape": list(array.shape), "data_offsets": [offset, end]}
+        place = {"data_offsets": [offset, end]}
+        header[name] = {"dtype": NAMES[little.dtype], "shape": list(array.shape)} | place
         parts.append(little.tobytes())
         offset = end
     text = json.dumps({name: header[name] for name in ["__metadata__", *arrays] if name in header}).encode()
@@ -128,7 +128,9 @@ def _header_size(start, file_size):
         raise ValueError(f"it has {file_size} bytes and the length of the header alone takes 8")
     size = int.from_bytes(start[:8], "little")
     if size > min(file_size - 8, LONGEST_HEADER):
-        raise ValueError(f"its header should have {size} bytes; the file has {file_size}, the format allows {LONGEST_HEADER}")
+        raise ValueError(
+            f"its header should take {size} of its {file_size} bytes; at most {LONGEST_HEADER} are allowed"
+        )
     return size
 
 
@@ -154,14 +156,15 @@ def _without_duplicates(pairs):
 
 
 def _decoded(data):
-    """({name: Tensor}, metadata) of a whole file; every byte behind the header belongs to exactly one tensor."""
+    """({name: Tensor}, metadata) of a whole file; each byte behind the header belongs to exactly one tensor."""
     size = _header_size(data, len(data))
     metadata, header = _header(data[: 8 + size])
     body, expected, arrays = memoryview(data)[8 + size :], 0, {}
     for name, entry in sorted(header.items(), key=lambda item: _offsets(*item)):
         start, end = _offsets(name, entry)
         if start != expected or end > len(body):
-            raise ValueError(f"'{name}' is at bytes {start} to {end}; it has to begin at {expected} and end by {len(body)}")
+            bounds = f"it begins at {expected} and ends by {len(body)} in a sound file"
+            raise ValueError(f"'{name}' is at bytes {start} to {end}; {bounds}")
         arrays[name], expected = _array(name, entry, body[start:end]), end
     if expected != len(body):
         raise ValueError(f"the last tensor ends at byte {expected} and the data at {len(body)}")
@@ -173,8 +176,11 @@ def _offsets(name, entry):
     if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
         raise ValueError(f"the entry of '{name}' is not {{dtype, shape, data_offsets}}")
     shape, offsets = entry["shape"], entry["data_offsets"]
-    if any(not isinstance(ns, list) or any(type(n) is not int or n < 0 for n in ns) for ns in (shape, offsets)):
-        raise ValueError(f"'{name}' has shape {shape} and offsets {offsets}; both are lists of whole numbers from 0")
+    for numbers in (shape, offsets):
+        if not isinstance(numbers, list) or any(type(n) is not int or n < 0 for n in numbers):
+            raise ValueError(
+                f"'{name}' has shape {shape} and offsets {offsets}; these are lists of whole numbers"
+            )
     if len(offsets) != 2 or offsets[0] > offsets[1]:
         raise ValueError(f"'{name}' has offsets {offsets}; they are a start and an end")
     return tuple(offsets)
@@ -189,7 +195,9 @@ def _array(name, entry, data):
     for length in entry["shape"]:
         count *= length
     if len(data) != count * dtype.itemsize:
-        raise ValueError(f"'{name}' of shape {entry['shape']} takes {count * dtype.itemsize} bytes and has {len(data)}")
+        raise ValueError(
+            f"'{name}' of shape {entry['shape']} and dtype {entry['dtype']} has {len(data)} bytes"
+        )
     array = np.frombuffer(data, dtype).reshape(entry["shape"])
     if brain:
         return (array.astype(np.uint32) << 16).view(np.float32)
@@ -198,8 +206,8 @@ def _array(name, entry, data):
     return array.astype(dtype.newbyteorder("="))
 
 
-# What is not a tensor, as JSON: {"tensor": its name in the file}, {"dict": [[key, value], …]}, {"tuple": […]},
-# lists and plain values as they are. Pairs, because JSON's own objects would turn the key 0 into "0".
+# The structure around the tensors, as JSON: {"tensor": its name in the file}, {"dict": [[key, value], …]},
+# {"tuple": […]}, lists and plain values as they are. Pairs, because JSON's objects would turn the key 0 to "0".
 
 
 def _outlined(value, path, tensors):
@@ -219,8 +227,8 @@ def _outlined(value, path, tensors):
         members = [_outlined(v, _joined(path, i), tensors) for i, v in enumerate(value)]
         return members if isinstance(value, list) else {"tuple": members}
     raise TypeError(
-        f"save: '{path}' is a {type(value).__name__}; a file holds Tensors, numbers, strings, bools, None, and dicts "
-        "(with names or whole numbers as keys), lists and tuples of them"
+        f"save: '{path}' is a {type(value).__name__}; a file holds Tensors, numbers, strings, bools, None, and "
+        "dicts (with names or whole numbers as keys), lists and tuples of them"
     )
 
 
@@ -234,7 +242,7 @@ def _rebuilt(outline, tensors):
         return [_rebuilt(member, tensors) for member in outline]
     if not isinstance(outline, dict):
         return outline
-    (kind, content), = outline.items()
+    ((kind, content),) = outline.items()
     if kind == "tensor":
         return tensors[content]
     if kind == "dict":
