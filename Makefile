@@ -10,7 +10,9 @@ HTML   := _build/html
 WHEEL  := dist/tinytorch.stamp
 
 PACKAGE_FILES := $(shell find tinytorch datasets -type f -not -path '*/__pycache__/*' 2>/dev/null)
-BUNDLE_FILES  := $(shell find lite/live -type f -not -path '*/dist/*' -not -path '*/node_modules/*' 2>/dev/null)
+RUNTIME_FILES := lite/runtime.py lite/live/boot.js $(shell find lite/runtime -type f -not -path '*/__pycache__/*' 2>/dev/null)
+BUNDLE        := docs/_static/live/page.js
+BUNDLE_FILES  := lite/build.mjs $(shell find lite/live -type f 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .PHONY: help html serve test oracle bench clean environment runtime
@@ -18,7 +20,7 @@ BUNDLE_FILES  := $(shell find lite/live -type f -not -path '*/dist/*' -not -path
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-html: environment runtime lite/static/live.stamp ## build the site into _build/html
+html: environment runtime $(BUNDLE) ## build the site into _build/html
 	$(BIN)/sphinx-build -W --keep-going -q -c . -d _build/doctrees -b html docs $(HTML)
 	@echo "The site is in $(HTML); 'make serve' shows it."
 
@@ -39,7 +41,7 @@ bench: $(STAMPS)/test ## measure tinytorch against PyTorch on this machine
 	$(BIN)/python -m benchmarks
 
 clean: ## delete everything that was built
-	rm -rf $(VENV) _build dist lite/node_modules lite/static lite/contents .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) _build dist lite/node_modules lite/static docs/_static/live docs/_static/katex .pytest_cache .mypy_cache .ruff_cache
 
 environment: $(STAMPS)/site
 
@@ -74,10 +76,10 @@ $(WHEEL): $(STAMPS)/site $(PACKAGE_FILES) pyproject.toml README.md LICENSE
 
 runtime: lite/static/runtime.stamp
 
-lite/static/runtime.stamp: $(WHEEL) lite/runtime.py lite/node_modules/.package-lock.json
+lite/static/runtime.stamp: $(WHEEL) $(RUNTIME_FILES) lite/node_modules/.package-lock.json
 	$(BIN)/python lite/runtime.py --wheel dist/tinytorch-*.whl
 	@touch $@
 
-lite/static/live.stamp: lite/node_modules/.package-lock.json $(BUNDLE_FILES)
+$(BUNDLE): lite/node_modules/.package-lock.json $(BUNDLE_FILES)
 	cd lite && npm run --silent build
 	@touch $@

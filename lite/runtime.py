@@ -119,18 +119,18 @@ def run(command: list[str], what: str, hint: str) -> None:
 
 
 def install_npm_packages() -> None:
-    """`npm ci` when node_modules does not match package-lock.json."""
-    wanted = LITE / "package-lock.json"
-    have = NODE_MODULES / ".tinytorch-installed"
-    if have.is_file() and have.read_text() == sha256(wanted):
+    """`npm ci`, unless the Pyodide that package-lock.json names is there."""
+    pins = json.loads((LITE / "package-lock.json").read_text())["packages"]
+    installed = NODE_MODULES / "pyodide" / "package.json"
+    pinned = pins["node_modules/pyodide"]["version"]
+    if installed.is_file() and json.loads(installed.read_text())["version"] == pinned:
         return
     say("installing the pinned npm packages")
     run(
-        ["npm", "ci", "--no-audit", "--no-fund", "--cache", str(cache_dir("npm")), "--prefer-offline"],
+        ["npm", "ci", "--no-audit", "--no-fund", "--prefer-offline"],
         "npm ci",
         "It needs Node 20 or newer and, the first time, a network that reaches the npm registry.",
     )
-    have.write_text(sha256(wanted))
 
 
 def upstream_lock() -> dict:

@@ -127,7 +127,7 @@ def connect(post) -> None:
     random.seed()
     if "numpy.random" in sys.modules:
         sys.modules["numpy.random"].seed()
-    # Files came after the snapshot. importlib.invalidate_caches would also read the standard library's zip anew.
+    # Files came after the snapshot. importlib.invalidate_caches would also read python_stdlib.zip again.
     for finder in sys.path_importer_cache.values():
         if isinstance(finder, importlib.machinery.FileFinder):
             finder.invalidate_caches()
