@@ -452,7 +452,7 @@ class RandomCrop(BatchTransform):
             return out
         # Pad the pixels' positions, once, and look all images up there.
         source = np.pad(np.arange(height * width).reshape(height, width), p, mode=self.padding_mode)
-        return images.reshape(n, c, -1).take(source.ravel(), 2).reshape(n, c, *source.shape)
+        return images.reshape(n, c, height * width).take(source.ravel(), 2).reshape(n, c, *source.shape)
 
 
 class RandomHorizontalFlip(BatchTransform):
