@@ -1,0 +1,288 @@
+"""04 Losses: how wrong an answer is, as one number that gets smaller when the answer gets better.
+
+    mse_loss        (x - y)^2
+    l1_loss         |x - y|
+    huber_loss      (x - y)^2 / 2 near 0, a straight line further out
+    cross_entropy   log sum_j exp(x_j) - x_t         x: logits, t: the true class
+    nll_loss        -x_t                             x: log-probabilities
+    binary_cross_entropy_with_logits                 max(x, 0) - x y + log(1 + exp(-|x|))
+    kl_div          y (log y - x)                    x: log-probabilities, y: probabilities
+
+`reduction` says what becomes of the single losses: "mean" and "sum" make one number of them, "none" keeps them.
+The mean of no losses at all is nan. Labels are checked for their shape, their range and nan.
+
+Names and arguments follow torch.nn.functional, without its deprecated size_average and reduce:
+https://docs.pytorch.org/docs/stable/nn.functional.html#loss-functions
+"""
+
+from math import nan, prod
+
+import numpy as np
+
+from .tensor import op, to_array
+
+# For numbers.
+
+
+@op
+def mse_loss(input, target, reduction="mean"):
+    """(x - y)^2, for equal shapes."""
+    return reduced(np.square(error(input, target)), reduction)
+
+
+@op
+def l1_loss(input, target, reduction="mean"):
+    """|x - y|, for equal shapes."""
+    return reduced(np.abs(error(input, target)), reduction)
+
+
+@op
+def huber_loss(input, target, reduction="mean", delta=1.0):
+    """e^2 / 2 where |e| = |x - y| <= delta, else delta (|e| - delta / 2): no outlier can pull with more than delta.
+
+    Huber 1964, https://doi.org/10.1214/aoms/1177703732
+    """
+    if not delta > 0:
+        raise ValueError(f"delta is a distance above 0, {delta} came")
+    distance = np.abs(error(input, target))
+    inside = np.minimum(distance, delta)
+    return reduced(inside * (distance - 0.5 * inside), reduction)
+
+
+def smooth_l1_loss(input, target, reduction="mean", beta=1.0):
+    """huber_loss with delta = beta, divided by beta, so that its slope far out is 1; beta = 0 is l1_loss."""
+    return l1_loss(input, target, reduction) if beta == 0 else huber_loss(input, target, reduction, beta) / beta
+
+
+def error(input, target):
+    """x - y for arrays of one shape, labels without nan."""
+    check_labels(input, target)
+    return input - target
+
+
+def check_labels(input, target):
+    if np.shape(input) != np.shape(target):
+        raise ValueError(
+            f"input {np.shape(input)} and target {np.shape(target)} differ in shape, and broadcasting would compare "
+            "answers with the labels of others; reshape one of them"
+        )
+    if np.isnan(target).any():
+        raise ValueError(f"target holds nan in {int(np.isnan(target).sum())} of {np.size(target)} places")
+
+
+def reduced(losses, reduction):
+    """One loss for each element, as `reduction` wants them."""
+    scale = scale_of(reduction, losses.size)
+    return losses if scale is None else losses.sum() * scale
+
+
+def scale_of(reduction, total):
+    """What the sum of the losses is multiplied with; None if they are not summed. `total` is what a mean divides by."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"reduction is 'mean', 'sum' or 'none', {reduction!r} came")
+    if reduction == "none":
+        return None
+    return 1.0 if reduction == "sum" else 1 / total if total else nan
+
+
+# For classes.
+
+
+def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0):
+    """log sum_j exp(x_j) - x_t: minus the log-probability that softmax(x) gives to the true class t.
+
+    input: logits, (N, C), (C,) or (N, C, d1, …). target: classes, integers in the input's shape without C; or
+    probabilities, floats in the input's shape. weight (C,) makes classes count differently; where target is
+    `ignore_index` nothing counts; label_smoothing spreads that much of the probability evenly over all classes
+    (Szegedy et al. 2015, https://arxiv.org/abs/1512.00567). A mean over classes divides by the sum of the weights
+    that counted, a mean over probabilities by the number of rows.
+    """
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"cross_entropy: label_smoothing is between 0 and 1, {label_smoothing} came")
+    if to_array(target).dtype.kind == "f":
+        distribution, scale = probabilities_of(input, target, weight, reduction, label_smoothing)
+        return distribution_cross_entropy(input, distribution, scale)
+    classes, row_weight, scale = classes_of("cross_entropy", input, target, weight, ignore_index, reduction)
+    if label_smoothing == 0:
+        return class_cross_entropy(input, classes, row_weight, scale)
+    distribution = smoothed(classes, row_weight, to_array(target) != ignore_index, input, weight, label_smoothing)
+    return distribution_cross_entropy(input, distribution, scale)
+
+
+def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean"):
+    """-x_t, the negative log-likelihood of class t, for log-probabilities x; arguments as in cross_entropy."""
+    return class_nll(input, *classes_of("nll_loss", input, target, weight, ignore_index, reduction))
+
+
+@op
+def class_cross_entropy(input, classes, row_weight, scale):
+    """cross_entropy for checked classes: the largest logit is taken away first, so that no exponent is above 0."""
+    x = class_rows(input)
+    with np.errstate(invalid="ignore"):
+        x = x - x.max(1, keepdims=True)
+    losses = np.log(np.exp(x).sum(1)) - x[np.arange(len(x)), classes.ravel()]
+    return weighed(losses.reshape(classes.shape), row_weight, scale)
+
+
+@op
+def class_nll(input, classes, row_weight, scale):
+    """nll_loss for checked classes."""
+    x = class_rows(input)
+    losses = -x[np.arange(len(x)), classes.ravel()]
+    return weighed(losses.reshape(classes.shape), row_weight, scale)
+
+
+@op
+def distribution_cross_entropy(input, distribution, scale):
+    """sum_c q_c (log sum_j exp(x_j) - x_c) for a distribution q (N, C, …) over the classes."""
+    axis = class_axis(input)
+    with np.errstate(invalid="ignore"):
+        x = input - input.max(axis, keepdims=True)
+    losses = np.log(np.exp(x).sum(axis)) * distribution.sum(axis) - (x * distribution).sum(axis)
+    return weighed(losses, None, scale)
+
+
+def weighed(losses, row_weight, scale):
+    """The losses times their weights (None: all count the same), summed and scaled unless `scale` is None."""
+    losses = losses if row_weight is None else losses * row_weight
+    return losses if scale is None else losses.sum() * scale
+
+
+def class_axis(x):
+    return 1 if x.ndim > 1 else 0
+
+
+def class_rows(x):
+    """Logits (N, C, d1, …) as a matrix (N * d1 * …, C), without a copy where the memory allows it."""
+    if x.ndim == 2:
+        return x
+    x = np.moveaxis(x, class_axis(x), -1)
+    return x.reshape(prod(x.shape[:-1]), x.shape[-1])
+
+
+def classes_of(name, input, target, weight, ignore_index, reduction):
+    """The target of a loss over classes, checked: (classes, weight of each or None, scale of their sum)."""
+    x, classes = to_array(input), to_array(target)
+    axis = class_axis(x)
+    count, expected = x.shape[axis], (*x.shape[:axis], *x.shape[axis + 1 :])
+    if classes.dtype.kind not in "iu" or classes.shape != expected:
+        raise ValueError(
+            f"{name}: an input {x.shape} needs a target of classes, integers {expected}; {classes.dtype} "
+            f"{classes.shape} came" + (", use .long()" if classes.shape == expected else "")
+        )
+    inside = (classes >= 0) & (classes < count)
+    weight = check_class_weight(name, weight, count)
+    if weight is None and not 0 <= ignore_index < count and inside.all():
+        return classes, None, scale_of(reduction, classes.size)
+    kept = classes != ignore_index
+    if not (inside | ~kept).all():
+        wrong = int(classes[kept & ~inside][0])
+        raise ValueError(f"{name}: target holds class {wrong}, and the input has classes 0 to {count - 1}")
+    classes = np.where(kept, classes, 0)
+    row_weight = kept.astype(x.dtype) if weight is None else kept * weight[classes]
+    return classes, row_weight, scale_of(reduction, float(row_weight.sum()))
+
+
+def check_class_weight(name, weight, count):
+    weight = to_array(weight)
+    if weight is not None and weight.shape != (count,):
+        raise ValueError(f"{name}: weight has one number for each of the {count} classes, {weight.shape} came")
+    return weight
+
+
+def smoothed(classes, row_weight, kept, input, weight, label_smoothing):
+    """The distribution that label smoothing makes of classes, in the input's shape, with the weights in it."""
+    x, weight = to_array(input), to_array(weight)
+    axis = class_axis(x)
+    count = x.shape[axis]
+    spread = np.full_like(x, label_smoothing / count, shape=(*classes.shape, count))  # (N, d1, …, C)
+    spread *= kept[..., None] if weight is None else kept[..., None] * weight
+    certain = 1 - label_smoothing if row_weight is None else (1 - label_smoothing) * row_weight.ravel()
+    spread.reshape(-1, count)[np.arange(classes.size), classes.ravel()] += certain
+    return np.moveaxis(spread, -1, axis)
+
+
+def probabilities_of(input, target, weight, reduction, label_smoothing):
+    """A target of probabilities, checked, smoothed and weighted; and the scale of the sum of the losses."""
+    axis = class_axis(input)
+    if input.shape != target.shape:
+        expected = (*input.shape[:axis], *input.shape[axis + 1 :])
+        raise ValueError(
+            f"cross_entropy: an input {input.shape} needs a target of classes, integers {expected}, or of "
+            f"probabilities, floats {input.shape}; {target.dtype} {target.shape} came"
+            + (", use .long()" if target.shape == expected else "")
+        )
+    if np.isnan(to_array(target)).any():
+        raise ValueError("cross_entropy: target holds nan")
+    count = input.shape[axis]
+    weight = check_class_weight("cross_entropy", weight, count)
+    if label_smoothing:
+        target = target * (1 - label_smoothing) + label_smoothing / count
+    if weight is not None:
+        target = target * weight.reshape(count, *(1,) * (input.ndim - 1 - axis))
+    return target, scale_of(reduction, prod(input.shape) // count if count else 0)
+
+
+# For yes and no.
+
+
+@op
+def binary_cross_entropy_with_logits(input, target, weight=None, reduction="mean", pos_weight=None):
+    """max(x, 0) - x y + log(1 + exp(-|x|)): -y log p - (1 - y) log(1 - p) with p = sigmoid(x), for any x.
+
+    target: floats y in the input's shape, usually 0 or 1. `weight` multiplies the losses and `pos_weight` the part
+    of y = 1; both broadcast to the input's shape.
+    """
+    check_labels(input, target)
+    softplus = np.maximum(-input, 0) + np.log1p(np.exp(-np.abs(input)))  # log(1 + exp(-x)) = -log p
+    losses = (1 - target) * input + positive_part(target, pos_weight) * softplus
+    return reduced(element_weighed(losses, weight, input), reduction)
+
+
+def positive_part(target, pos_weight):
+    """The factor of -log p: 1, or pos_weight where the target is 1."""
+    return 1 if pos_weight is None else 1 + (pos_weight - 1) * target
+
+
+@op
+def binary_cross_entropy(input, target, weight=None, reduction="mean"):
+    """-y log p - (1 - y) log(1 - p) for probabilities p; a logarithm counts as at least -100, as in PyTorch."""
+    check_labels(input, target)
+    if not ((input >= 0) & (input <= 1)).all():
+        raise ValueError(
+            f"input holds probabilities, from 0 to 1; {np.min(input):g} to {np.max(input):g} came; "
+            "for logits there is binary_cross_entropy_with_logits"
+        )
+    with np.errstate(divide="ignore"):
+        log_yes, log_no = np.maximum(np.log(input), -100), np.maximum(np.log1p(-input), -100)
+    return reduced(element_weighed(-target * log_yes - (1 - target) * log_no, weight, input), reduction)
+
+
+def element_weighed(losses, weight, input):
+    """Losses times weights, which must not make them more."""
+    losses = losses if weight is None else losses * weight
+    if losses.shape != input.shape:
+        raise ValueError(f"weights do not broadcast to the input's shape {input.shape}; together they make {losses.shape}")
+    return losses
+
+
+# For distributions.
+
+
+@op
+def kl_div(input, target, reduction="mean", log_target=False):
+    """y (log y - x), the Kullback-Leibler divergence of log-probabilities x from probabilities y, in equal shapes.
+
+    With log_target the target is log y. "mean" divides by the number of elements, "batchmean" by the number of
+    rows, which gives the divergence as it is defined.
+    """
+    check_labels(input, target)
+    with np.errstate(all="ignore"):
+        entropy = np.exp(target) * target if log_target else np.where(target > 0, target * np.log(target), 0)
+    losses = entropy - kl_weight(target, log_target) * input
+    return losses.sum() / (len(input) or nan) if reduction == "batchmean" else reduced(losses, reduction)
+
+
+def kl_weight(target, log_target):
+    """The probabilities y in a target."""
+    return np.exp(target) if log_target else target
