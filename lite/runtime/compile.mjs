@@ -8,6 +8,12 @@
 import { readFileSync } from "node:fs";
 import { loadPyodide } from "pyodide";
 
+// Pyodide's script is one line of a megabyte, which Node would print above the message of an error.
+process.on("uncaughtException", (error) => {
+  console.error(error.stack);
+  process.exit(1);
+});
+
 const jobs = JSON.parse(readFileSync(process.argv[2], "utf8"));
 const pyodide = await loadPyodide();
 const compileTree = pyodide.runPython(`

@@ -11,6 +11,12 @@ import { pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 import { linked, writeFiles } from "../live/boot.js";
 
+// Pyodide's script is one line of a megabyte, which Node would print above the message of an error.
+process.on("uncaughtException", (error) => {
+  console.error(error.stack);
+  process.exit(1);
+});
+
 const [folder, siteFolder, out] = process.argv.slice(2);
 const PAGE = 4096;
 const HEADER = 48;
