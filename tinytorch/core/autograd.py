@@ -14,10 +14,11 @@ import weakref
 from contextlib import contextmanager
 from functools import wraps
 from itertools import count
-from math import prod
+from math import pi, prod, sqrt
 
 import numpy as np
 
+from . import activations, layers, losses
 from . import tensor as t
 from .tensor import Op, Tensor, flattened, wrap
 
@@ -571,5 +572,197 @@ derivative(t.sum, lambda g, a_shape, dim, keepdim: np.broadcast_to(restored(g, a
 derivative(t.mean, mean_a)
 derivative(t.var, var_a)
 derivative(t.amax, among_ties)
+
+# 02 Activations.
+
+
+def sigmoid_input(g, out):
+    d = 1 - out
+    d *= out
+    d *= g
+    return d
+
+
+def tanh_input(g, out):
+    d = 1 - out * out
+    d *= g
+    return d
+
+
+def silu_input(g, input):
+    """s + x s (1 - s) with s = sigmoid(x)."""
+    s = activations.sigmoid.fn(input)
+    d = 1 - s
+    d *= input
+    d += 1
+    d *= s
+    d *= g
+    return d
+
+
+def softplus_input(g, input, beta, threshold):
+    return np.where(input * beta > threshold, g, g * activations.sigmoid.fn(input * beta))
+
+
+def gelu_input(g, input, approximate):
+    """Phi(x) + x Phi'(x), where Phi' is the normal density, or the derivative of what stands for Phi."""
+    cdf = activations.normal_cdf(input, approximate)
+    if approximate == "none":
+        d = np.exp(-0.5 * input * input)
+        d *= 1 / sqrt(2 * pi)
+    else:
+        d = 1 + (3 * 0.044715) * (input * input)
+        d *= 2 * sqrt(2 / pi)
+        d *= cdf * (1 - cdf)
+    d *= input
+    d += cdf
+    d *= g
+    return d
+
+
+def softmax_input(g, out, dim):
+    """s_i (g_i - sum_j g_j s_j) for s = softmax(x)."""
+    d = g * out
+    d -= out * d.sum(dim, keepdims=True)
+    return d
+
+
+def log_softmax_input(g, out, dim):
+    """g_i - s_i sum_j g_j for s = softmax(x)."""
+    d = np.exp(out)
+    d *= -g.sum(dim, keepdims=True)
+    d += g
+    return d
+
+
+derivative(activations.relu, lambda g, out: g * (out > 0))
+derivative(activations.leaky_relu, lambda g, input, negative_slope: np.where(input > 0, g, g * negative_slope))
+derivative(activations.sigmoid, sigmoid_input)
+derivative(activations.tanh, tanh_input)
+derivative(activations.silu, silu_input)
+derivative(activations.softplus, softplus_input)
+derivative(activations.gelu, gelu_input)
+derivative(activations.softmax, softmax_input)
+derivative(activations.log_softmax, log_softmax_input)
+
+# 03 Layers. The bias was added to every row: un-broadcasting sums its gradient.
+
+rows_of = layers.rows_of
+derivative(
+    layers.linear,
+    lambda g, input_shape, weight: np.matmul(rows_of(g), weight).reshape(input_shape),
+    lambda g, input: np.matmul(rows_of(g).T, rows_of(input)),
+    lambda g: g,
+)
+
+# 04 Losses.
+
+
+def shared(g, reduction, size):
+    """The gradient of a reduced loss, as each of the `size` single losses gets it."""
+    scale = losses.scale_of(reduction, size)
+    return g if scale is None else g * scale
+
+
+def mse_input(g, input, target, reduction):
+    d = input - target
+    d *= 2 * shared(g, reduction, d.size)
+    return d
+
+
+def l1_input(g, input, target, reduction):
+    return np.sign(input - target) * shared(g, reduction, input.size)
+
+
+def huber_input(g, input, target, reduction, delta):
+    return np.clip(input - target, -delta, delta) * shared(g, reduction, input.size)
+
+
+def class_share(g, row_weight, scale):
+    """The gradient of each row's loss, as a column."""
+    g = g if scale is None else g * scale
+    return np.reshape(g if row_weight is None else g * row_weight, (-1, 1))
+
+
+def class_cross_entropy_input(g, input, classes, row_weight, scale):
+    """softmax(x) - 1 at the true class: what the network said minus what was true."""
+    rows = activations.softmax.fn(losses.class_rows(input), 1)
+    rows[np.arange(len(rows)), classes.ravel()] -= 1
+    rows *= class_share(g, row_weight, scale)
+    return unrowed(rows, input.shape)
+
+
+def class_nll_input(g, input_shape, classes, row_weight, scale):
+    axis = 1 if len(input_shape) > 1 else 0
+    rows = np.zeros_like(g, shape=(classes.size, input_shape[axis]))
+    rows[np.arange(len(rows)), classes.ravel()] = -class_share(g, row_weight, scale)[:, 0]
+    return unrowed(rows, input_shape)
+
+
+def unrowed(rows, shape):
+    """The rows that losses.class_rows made of logits, as logits again."""
+    if len(shape) == 2:
+        return rows
+    axis = 1 if len(shape) > 1 else 0
+    return np.moveaxis(rows.reshape(*shape[:axis], *shape[axis + 1 :], shape[axis]), -1, axis)
+
+
+def distribution_share(g, scale, axis):
+    """The gradient of each row's loss, against all classes."""
+    return np.expand_dims(g, axis) if scale is None else g * scale
+
+
+def distribution_input(g, input, distribution, scale):
+    """softmax(x) sum_c q_c - q."""
+    axis = losses.class_axis(input)
+    d = activations.softmax.fn(input, axis)
+    d *= distribution.sum(axis, keepdims=True)
+    d -= distribution
+    d *= distribution_share(g, scale, axis)
+    return d
+
+
+def distribution_target(g, input, scale):
+    axis = losses.class_axis(input)
+    return -activations.log_softmax.fn(input, axis) * distribution_share(g, scale, axis)
+
+
+def bce_logits_input(g, input, target, weight, reduction, pos_weight):
+    """sigmoid(x) - y, where pos_weight is 1."""
+    d = 1 - target - losses.positive_part(target, pos_weight) * activations.sigmoid.fn(-input)
+    d *= shared(g, reduction, input.size)
+    return d if weight is None else d * weight
+
+
+def bce_logits_target(g, input, weight, reduction, pos_weight):
+    d = -input if pos_weight is None else (pos_weight - 1) * activations.softplus.fn(-input) - input
+    d = d * shared(g, reduction, input.size)
+    return d if weight is None else d * weight
+
+
+def bce_input(g, input, target, weight, reduction):
+    d = (input - target) / np.maximum(input * (1 - input), 1e-12) * shared(g, reduction, input.size)
+    return d if weight is None else d * weight
+
+
+def kl_input(g, input_shape, target, reduction, log_target):
+    size = prod(input_shape)
+    share = g / input_shape[0] if reduction == "batchmean" else shared(g, reduction, size)
+    return -losses.kl_weight(target, log_target) * share
+
+
+derivative(losses.mse_loss, mse_input, lambda g, input, target, reduction: -mse_input(g, input, target, reduction))
+derivative(losses.l1_loss, l1_input, lambda g, input, target, reduction: -l1_input(g, input, target, reduction))
+derivative(
+    losses.huber_loss,
+    huber_input,
+    lambda g, input, target, reduction, delta: -huber_input(g, input, target, reduction, delta),
+)
+derivative(losses.class_cross_entropy, class_cross_entropy_input)
+derivative(losses.class_nll, class_nll_input)
+derivative(losses.distribution_cross_entropy, distribution_input, distribution_target)
+derivative(losses.binary_cross_entropy_with_logits, bce_logits_input, bce_logits_target)
+derivative(losses.binary_cross_entropy, bce_input)
+derivative(losses.kl_div, kl_input)
 
 Op.engine = Engine()
