@@ -14,6 +14,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "_ext")]
 # The book shows and runs the reference modules, never the work of whoever builds it.
 os.environ["TINYTORCH_WORKSPACE"] = "off"
 
+from journey_diagrams import in_words, numbers_in_words  # noqa: E402
+
+from tinytorch.journey.manifest import journey  # noqa: E402
+
 project = "TinyTorch"
 author = "the TinyTorch authors"
 copyright = "2026, the TinyTorch authors. Code: MIT. Text and data: CC BY 4.0"
@@ -29,6 +33,7 @@ extensions = [
     "diagrams",
     "coresource",
     "chapterhead",
+    "namespace",
 ]
 exclude_patterns = ["_ext", "_static", "**/README.md"]
 source_suffix = {".md": "myst-nb"}
@@ -36,8 +41,29 @@ root_doc = "index"
 nitpicky = True
 suppress_warnings = ["toc.empty_glob"]  # a tier whose chapters are still to be written
 
-myst_enable_extensions = ["amsmath", "attrs_block", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
+myst_enable_extensions = [
+    "amsmath",
+    "attrs_block",
+    "attrs_inline",
+    "colon_fence",
+    "deflist",
+    "dollarmath",
+    "substitution",
+]
 myst_heading_anchors = 3
+
+
+# What the pages say about the journey comes from its manifest: {{ modules }}, {{ released_modules }}, …
+released = [module for module in journey().modules if module.released]
+shown = [milestone for milestone in journey().milestones if milestone.released]
+myst_substitutions = {
+    "version": version,
+    "modules": len(journey().modules),
+    "milestones": len(journey().milestones),
+    "released_modules": numbers_in_words(module.number for module in released),
+    "released_milestones": in_words(f"M{milestone.number:02}" for milestone in shown),
+    "years": journey().milestones[-1].year - journey().milestones[0].year,
+}
 
 
 def fingerprint(*patterns: str) -> str:
@@ -64,17 +90,21 @@ html_theme = "sphinx_book_theme"
 html_title = "TinyTorch"
 html_static_path = ["docs/_static"]
 html_css_files = ["tinytorch.css"]
+html_favicon = "docs/_static/mark.svg"
 html_copy_source = False
 html_show_sourcelink = False
-html_last_updated_fmt = None
+html_context = {"default_mode": "auto"}
+html_sidebars = {"**": ["navbar-logo.html", "search-button-field.html", "sbt-sidebar-nav.html"]}
 html_theme_options = {
-    "home_page_in_toc": True,
-    "show_navbar_depth": 2,
+    "logo": {"image_light": "docs/_static/mark.svg", "image_dark": "docs/_static/mark.svg", "text": "TinyTorch"},
+    "home_page_in_toc": False,
+    "show_navbar_depth": 1,
     "show_toc_level": 2,
+    "toc_title": "On this page",
+    "navbar_persistent": [],
+    "footer_content_items": ["copyright.html"],
     "use_download_button": False,
     "use_fullscreen_button": False,
-    "navigation_with_keys": False,
-    "logo": {"text": "TinyTorch"},
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }

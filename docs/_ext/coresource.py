@@ -7,8 +7,8 @@
     ```
 
 NAME is a function, a class, a method, a name that is assigned to, or a row of the derivative table
-(autograd.derivative.mul). Several of them make one block. The caption names the file and its lines. A name that does
-not exist is an error that suggests the nearest ones.
+(autograd.derivative.mul). Several of them make one block. The caption names the file and its lines. For a
+name that does not exist the build stops and suggests the nearest ones.
 """
 
 import ast

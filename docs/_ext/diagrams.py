@@ -1,11 +1,11 @@
 """Mermaid diagrams, self-hosted.
 
-`{journey} KIND` draws one of the journey's diagrams (journey_diagrams.py), with its legend and the same in words.
+`{journey} KIND` draws one of the journey's diagrams (journey_diagrams.py), with legend and the same in words.
 `{mermaid}` draws the diagram in its body; its `:alt:` says in words what it shows.
-`{chapters}` lists the chapters that exist in the sidebar.
+`{chapters}` lists the chapters and milestones that exist in the sidebar.
 
-The page gets Mermaid's source, and docs/_static/diagrams.js draws it when the reader comes near. The colours are
-in tinytorch.css, so a diagram follows the page from light to dark.
+The page gets Mermaid's source, and docs/_static/diagrams.js draws it when the reader comes near. The colours
+are in tinytorch.css, so a diagram follows the page from light to dark.
 """
 
 import json
@@ -24,7 +24,7 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.fileutil import copy_asset_file
 from sphinx.util.typing import ExtensionMetadata
 
-from tinytorch.journey.manifest import Module, journey
+from tinytorch.journey.manifest import Milestone, Module, journey
 
 
 class diagram(nodes.General, nodes.Element):  # noqa: N801 - docutils names its nodes so
@@ -59,64 +59,73 @@ class MermaidDirective(SphinxDirective):
 
 
 class JourneyDirective(SphinxDirective):
-    """One of the journey's diagrams, with its legend and the same in words."""
+    """One of the journey's diagrams, with its legend and the same in words. `:words:` leaves only those."""
 
     required_arguments = 1
+    option_spec = {"words": directives.flag}  # noqa: RUF012
 
     def run(self) -> list[nodes.Node]:
         kind = self.arguments[0]
         if kind not in KINDS:
             raise self.error(f"journey: there is no diagram {kind!r}; there are {', '.join(KINDS)}")
-        drawn = KINDS[kind](journey(), lambda module: chapter_link(self.env, module))
+        drawn = KINDS[kind](journey(), lambda entry: page_link(self.env, entry))
+        if "words" in self.options:
+            return self.parse_text_to_nodes(drawn.text, offset=self.content_offset)
         legend = " ".join(f"[{LEGEND[name]}]{{.tt-legend .tt-{name}}}" for name in drawn.legend)
+        words = "\n\n".join(filter(None, [legend, drawn.text]))
         return [
             diagram("", source=drawn.source, alt=f"{drawn.title}. {drawn.alt}", kind=kind),
-            *self.parse_text_to_nodes("\n\n".join(filter(None, [legend, drawn.text])), offset=self.content_offset),
+            *self.parse_text_to_nodes(words, offset=self.content_offset),
         ]
 
 
 class ChaptersDirective(SphinxDirective):
-    """The chapters that exist, by tier, for the sidebar."""
+    """The chapters by tier and the milestones, as far as their pages exist, for the sidebar."""
 
     def run(self) -> list[nodes.Node]:
-        found = []
-        for tier in journey().tiers:
-            entries = [
-                (module.label, f"modules/{module.name}")
-                for module in journey().modules_of(tier.name)
-                if f"modules/{module.name}" in self.env.found_docs
-            ]
+        pages = {
+            tier.name: [(m.label, f"modules/{m.name}") for m in journey().modules_of(tier.name)]
+            for tier in journey().tiers
+        }
+        pages["Milestones"] = [
+            ("All milestones", "milestones/index"),
+            *((milestone.label, f"milestones/{milestone.folder}") for milestone in journey().milestones),
+        ]
+        trees = []
+        for caption, listed in pages.items():
+            entries = [(title, page) for title, page in listed if page in self.env.found_docs]
             if entries:
-                found.append(
-                    addnodes.toctree(
-                        "",
-                        parent=self.env.docname,
-                        entries=entries,
-                        includefiles=[document for _, document in entries],
-                        maxdepth=2,
-                        caption=tier.name,
-                        rawcaption=tier.name,
-                        glob=False,
-                        hidden=True,
-                        includehidden=False,
-                        numbered=0,
-                        titlesonly=True,
-                    )
-                )
-        return [nodes.compound("", *found, classes=["toctree-wrapper"])]
+                trees.append(self.tree(caption, entries))
+        return [nodes.compound("", *trees, classes=["toctree-wrapper"])]
+
+    def tree(self, caption: str, entries: list[tuple[str, str]]) -> nodes.Node:
+        return addnodes.toctree(
+            "",
+            parent=self.env.docname,
+            entries=entries,
+            includefiles=[page for _, page in entries],
+            maxdepth=1,
+            caption=caption,
+            rawcaption=caption,
+            glob=False,
+            hidden=True,
+            includehidden=False,
+            numbered=0,
+            titlesonly=True,
+        )
 
 
-def chapter_link(env: BuildEnvironment, module: Module) -> str:
-    """The module's name, as a link where its chapter exists."""
-    document = f"modules/{module.name}"
-    return f"[{module.label}](/{document}.md)" if document in env.found_docs else module.label
+def page_link(env: BuildEnvironment, entry: Module | Milestone) -> str:
+    """The name of a module or milestone, as a link where its page exists."""
+    page = f"modules/{entry.name}" if isinstance(entry, Module) else f"milestones/{entry.folder}"
+    return f"[{entry.label}](/{page}.md)" if page in env.found_docs else entry.label
 
 
 def pages_that_list_chapters(
     app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]
 ) -> list[str]:
-    """A chapter that comes or goes changes the links and the sidebar."""
-    return ["index", "journey"] if added or removed else []
+    """A page that comes or goes changes the links and the sidebar."""
+    return ["index", "journey", "milestones/index"] if added or removed else []
 
 
 def copy_mermaid(app: Sphinx, error: Exception | None) -> None:

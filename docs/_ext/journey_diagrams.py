@@ -22,7 +22,7 @@ LEGEND = {
 
 
 class Diagram(NamedTuple):
-    """A diagram as Mermaid source, what it is called, what it shows in one sentence, and the same in Markdown."""
+    """Mermaid source, its title, what it shows in a sentence (`alt`), and all of it in Markdown (`text`)."""
 
     title: str
     source: str
@@ -31,7 +31,7 @@ class Diagram(NamedTuple):
     legend: tuple[str, ...] = ()
 
 
-Link = Callable[[Module], str]
+Link = Callable[[Module | Milestone], str]
 
 
 def role(module: Module) -> str:
@@ -52,7 +52,8 @@ def module_node(module: Module) -> str:
 
 
 def milestone_node(milestone: Milestone) -> str:
-    return f'M{milestone.number}(["M{milestone.number:02} · {milestone.year}<br>{milestone.title}"]):::tt-{milestone_role(milestone)}'
+    name = f"M{milestone.number:02} · {milestone.year}<br>{milestone.title}"
+    return f'M{milestone.number}(["{name}"]):::tt-{milestone_role(milestone)}'
 
 
 def in_words(items: Iterable[Any]) -> str:
@@ -99,21 +100,22 @@ def learning_flow(j: Journey, link: Link) -> Diagram:
             module.tier,
             STAR * module.stars,
             numbers_in_words(module.follows) if module.follows else "the start",
-            in_words(m.label for m in opened_by[module.number]) if opened_by[module.number] else "–",
+            in_words(map(link, opened_by[module.number])) if opened_by[module.number] else "–",
         ]
         for module in j.modules
     ]
     critical = in_words(module.label for module in j.modules if module.critical)
     north_star = next(milestone for milestone in j.milestones if milestone.north_star)
     text = (
-        f"You start at {j.modules[0].label} and end at {j.modules[-1].label}. Each tier ends in milestones. "
-        f"{critical} are critical: nothing learns without them. {north_star.label} is the north star. "
+        f"You start at {j.modules[0].label} and end at {j.modules[-1].label}. Milestones "
+        f"stand between the tiers. {critical} are critical: nothing learns without them. "
+        f"{north_star.label} is the north star. "
         "Vision and language are parallel tracks that meet again at Optimization.\n\n"
     ) + table(["module", "tier", "difficulty", "you come from", "opens"], rows)
     return Diagram(
         "Complete learning flow",
         "\n".join(lines),
-        f"Flowchart of the {len(j.modules)} modules in {len(j.tiers)} tiers with the {len(j.milestones)} milestones between them.",
+        f"Flowchart of {len(j.modules)} modules in {len(j.tiers)} tiers and {len(j.milestones)} milestones.",
         text,
         tuple(LEGEND),
     )
@@ -135,14 +137,16 @@ def dependencies(j: Journey, link: Link) -> Diagram:
             link(module),
             module.group,
             verbs[module.relation] + in_words(f"{n:02}" for n in module.needs) if module.needs else "nothing",
-            numbers_in_words(n for n in sorted(j.all_needs(module.number)) if n != module.number) if module.needs else "nothing",
+            numbers_in_words(n for n in sorted(j.all_needs(module.number)) if n != module.number)
+            if module.needs
+            else "nothing",
         ]
         for module in j.modules
     ]
     text = (
-        "Tensor is under everything. Autograd enhances Tensor and enables all learning. Training orchestrates the "
-        "pipeline. Vision (08 → 09) and language (08 → 10 → 11 → 12 → 13) are parallel tracks that meet again at "
-        "Optimization.\n\n"
+        "Tensor is under everything. Autograd enhances Tensor and enables all learning. Training "
+        "orchestrates the pipeline. Vision (08 → 09) and language (08 → 10 → 11 → 12 → 13) are parallel "
+        "tracks that meet again at Optimization.\n\n"
     ) + table(["module", "group", "needs directly", "needs in all"], rows)
     return Diagram(
         "Module dependencies",
@@ -169,7 +173,7 @@ def tiers(j: Journey, link: Link) -> Diagram:
                 span,
                 tier.promise,
                 sum(module.hours for module in modules),
-                ", ".join(milestone.label for milestone in opened),
+                ", ".join(map(link, opened)),
             ]
         )
     text = table(["tier", "modules", "what you have at its end", "hours", "milestones it opens"], rows) + (
@@ -189,9 +193,11 @@ def milestones(j: Journey, link: Link) -> Diagram:
     for milestone, end in zip(j.milestones, ends, strict=True):
         tag = "crit" if milestone.north_star else "active"
         lines.append(f"  section M{milestone.number:02}")
-        lines.append(f"    {milestone.title} ({milestone.year}) :{tag}, M{milestone.number}, {milestone.year}, {end}")
+        lines.append(
+            f"    {milestone.title} ({milestone.year}) :{tag}, M{milestone.number}, {milestone.year}, {end}"
+        )
     rows = [
-        [m.year, m.label, m.history, j.module(m.unlocked_after).label, m.goal[0].upper() + m.goal[1:]]
+        [m.year, link(m), m.history, j.module(m.unlocked_after).label, m.goal[0].upper() + m.goal[1:]]
         for m in j.milestones
     ]
     span = j.milestones[-1].year - j.milestones[0].year
@@ -201,7 +207,7 @@ def milestones(j: Journey, link: Link) -> Diagram:
     return Diagram(
         "Historical milestones",
         "\n".join(lines),
-        f"Chart of the {len(j.milestones)} milestones from {j.milestones[0].year} to {j.milestones[-1].year}.",
+        f"Chart of {len(j.milestones)} milestones from {j.milestones[0].year} to {j.milestones[-1].year}.",
         text,
         ("milestone", "north-star"),
     )
@@ -222,7 +228,9 @@ def paths(j: Journey, link: Link) -> Diagram:
                 if numbers:
                     here = f"p{p}t{t}{tier.name}"
                     colour = role(j.module(numbers[-1])) if tier.name == "Architecture" else tier.name.lower()
-                    lines.append(f'  {previous} --> {here}["{tier.name}<br>{numbers_in_words(numbers)}"]:::tt-{colour}')
+                    lines.append(
+                        f'  {previous} --> {here}["{tier.name}<br>{numbers_in_words(numbers)}"]:::tt-{colour}'
+                    )
                     previous = here
             lines.append(f'  {previous} --> p{p}end(["{path.ends}"]):::tt-milestone')
             rows.append(
@@ -236,7 +244,7 @@ def paths(j: Journey, link: Link) -> Diagram:
                 ]
             )
     text = table(["path", "time", "modules", "hours", "ends at", "for you if"], rows) + (
-        "\n\nThe focused tracks leave modules out. The reference code stands in for every module that you have not written."
+        "\n\nThe focused tracks leave modules out. The reference stands in for what you have not written."
     )
     return Diagram(
         "Learning paths",
@@ -296,7 +304,10 @@ def workflow(j: Journey, link: Link) -> Diagram:
         ["3", "**Validate**", "`milestones/0X_*/script.py`", "run a milestone on your own code"],
         ["4", "**Go on, or debug**", "", "the next module if it passes; edit again if it does not"],
     ]
-    text = table(["step", "what", "where", "which means"], steps) + "\n\n`tito checkpoint status` shows your progress at any time."
+    text = (
+        table(["step", "what", "where", "which means"], steps)
+        + "\n\n`tito checkpoint status` shows your progress at any time."
+    )
     return Diagram(
         "Workflow cycle",
         source,
@@ -309,15 +320,23 @@ def dataset_strategy(j: Journey, link: Link) -> Diagram:
     lines = ["flowchart TB", '  start(["Start small"])']
     lines += ['  subgraph shipped["In the repository"]']
     lines += [
-        f'    {d.name}["{d.name}<br>{d.samples:,} · {d.size}"]:::tt-foundation' for d in j.datasets if d.shipped
+        f'    {d.name}["{d.name}<br>{d.samples:,} · {d.size}"]:::tt-foundation'
+        for d in j.datasets
+        if d.shipped
     ]
     lines += ["  end", '  iterate{"Does it learn?"}', '  subgraph fetched["Downloaded when needed"]']
     lines += [
-        f'    {d.name}["{d.name}<br>{d.samples:,} · {d.size}"]:::tt-advanced' for d in j.datasets if not d.shipped
+        f'    {d.name}["{d.name}<br>{d.samples:,} · {d.size}"]:::tt-advanced'
+        for d in j.datasets
+        if not d.shipped
     ]
     lines += ["  end"]
     for dataset in j.datasets:
-        lines.append(f"  start --> {dataset.name} --> iterate" if dataset.shipped else f"  iterate -- yes --> {dataset.name}")
+        lines.append(
+            f"  start --> {dataset.name} --> iterate"
+            if dataset.shipped
+            else f"  iterate -- yes --> {dataset.name}"
+        )
     lines.append("  iterate -- no: fix it in seconds --> start")
     used = dict.fromkeys(number for dataset in j.datasets for number in dataset.milestones)
     lines += [f"  {milestone_node(j.milestone(number))}" for number in sorted(used)]
@@ -339,8 +358,9 @@ def dataset_strategy(j: Journey, link: Link) -> Diagram:
         ]
         for d in j.datasets
     ]
-    text = "Start small with what ships, iterate fast, then validate on the downloaded benchmarks.\n\n" + table(
-        ["set", "where", "samples", "contents", "size", "used by", "for"], rows
+    text = (
+        "Start small with what ships, iterate fast, then validate on the downloaded benchmarks.\n\n"
+        + table(["set", "where", "samples", "contents", "size", "used by", "for"], rows)
     )
     return Diagram(
         "Dataset strategy",
@@ -356,8 +376,10 @@ def success(j: Journey, link: Link) -> Diagram:
     for branch in j.success:
         lines.append(f"    {branch.title}")
         lines += [f'      ["{point}"]' for point in branch.points]
-    text = table([branch.title for branch in j.success], [["<br>".join(branch.points) for branch in j.success]])
-    text = "\n".join(f"- **{branch.title}:** {'; '.join(p[0].lower() + p[1:] for p in branch.points)}." for branch in j.success)
+    text = "\n".join(
+        f"- **{branch.title}:** {'; '.join(p[0].lower() + p[1:] for p in branch.points)}."
+        for branch in j.success
+    )
     return Diagram(
         "Success metrics",
         "\n".join(lines),
@@ -410,8 +432,7 @@ def difficulty(j: Journey, link: Link) -> Diagram:
     return Diagram(
         "Difficulty curve",
         source,
-        f"Bar chart of the difficulty of the {len(j.modules)} modules, from {min(m.stars for m in j.modules)} to "
-        f"{max(m.stars for m in j.modules)} stars.",
+        f"Bar chart of how hard the {len(j.modules)} modules are, in stars from one to five.",
         text,
     )
 
