@@ -21,7 +21,7 @@ UNUSED = ("scripts/fontawesome.js", "scripts/*.map", "styles/*.map", "scripts/fo
 
 
 def add_templates(app: Sphinx, config: Config) -> None:
-    config.templates_path.append(str(TEMPLATES))
+    config.templates_path.insert(0, str(TEMPLATES))
 
 
 def cut_icons(app: Sphinx, error: Exception | None) -> None:

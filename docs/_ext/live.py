@@ -20,6 +20,7 @@ from typing import Any
 
 import nbformat
 from docutils import nodes
+from myst_nb.sphinx_ import HideCodeCellNode
 from notebook_text import plain_markdown
 from sphinx.application import Sphinx
 from sphinx.config import Config
@@ -87,6 +88,19 @@ def visit_live_cell(translator: HTML5Translator, node: LiveCell) -> None:
 
 def depart_live_cell(translator: HTML5Translator, node: LiveCell) -> None:
     translator.body.append("</div>\n")
+
+
+def visit_fold(translator: HTML5Translator, node: HideCodeCellNode) -> None:
+    """MyST-NB's fold of a hidden cell, whose summary is named by its own words."""
+    translator.body.append(f'<details class="hide {" ".join(node["classes"])}"><summary>\n')
+    for state in ("collapsed", "expanded"):
+        words = node["prompt_show" if state == "collapsed" else "prompt_hide"]
+        translator.body.append(f'<p class="{state} admonition-title">{escape(words)}</p>\n')
+    translator.body.append("</summary>\n")
+
+
+def depart_fold(translator: HTML5Translator, node: HideCodeCellNode) -> None:
+    translator.body.append("</details>\n")
 
 
 def skip_wrapper(translator: Any, node: nodes.Node) -> None:
@@ -261,6 +275,11 @@ def write_notebooks(app: Sphinx, error: Exception | None) -> None:
             nbformat.write(notebook, target)
 
 
+def remove_task_database(app: Sphinx, error: Exception | None) -> None:
+    """JupyterLite's build leaves the record of its tasks in the source folder."""
+    (Path(app.srcdir) / ".jupyterlite.doit.db").unlink(missing_ok=True)
+
+
 def clean_notebook(executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """The cells a reader can run and the text between them, without outputs and in plain Markdown."""
     cells = []
@@ -282,9 +301,11 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("live_lite_path", "lite/", "html")
     nothing = (skip_wrapper, skip_wrapper)
     app.add_node(LiveCell, html=(visit_live_cell, depart_live_cell), text=nothing, latex=nothing)
+    app.add_node(HideCodeCellNode, override=True, html=(visit_fold, depart_fold))
     app.add_post_transform(MakeCellsLive)
     app.connect("config-inited", configure, priority=100)
     app.connect("config-inited", drop_outside_styles)
     app.connect("html-page-context", add_assets)
     app.connect("build-finished", write_notebooks, priority=100)
+    app.connect("build-finished", remove_task_database, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -50,8 +50,8 @@ def _closing(lines: list[str], start: int, fence: str) -> int:
 def _directive(name: str, argument: str, lines: list[str]) -> list[str]:
     options, body = _options(lines)
     if name in ADMONITIONS:
-        title, first = (argument, []) if name == "admonition" else (name.capitalize(), [argument])
-        return [f"> **{_inline(title)}**", ">", *(f"> {line}".rstrip() for line in _blocks([*first, *body]))]
+        title, first = (argument, "") if name == "admonition" else (name.capitalize(), argument)
+        return [f"> **{_inline(title)}**", ">", *(f"> {line}".rstrip() for line in _blocks([first, *body] if first else body))]
     if name == "math":
         return ["$$", *([argument] if argument else []), *body, "$$"]
     if name == "mermaid":
@@ -78,7 +78,8 @@ def _options(lines: list[str]) -> tuple[dict[str, str], list[str]]:
 
 
 def _inline(line: str) -> str:
-    return ROLE.sub(_role, line)
+    """Roles as what they show; links within the book as their words, for the book is not beside the notebook."""
+    return re.sub(r"(?<![\w`])\[([^\]]+)\]\((?![a-z]+:)[^)\s]*\)", r"\1", ROLE.sub(_role, line))
 
 
 def _role(match: re.Match[str]) -> str:

@@ -32,8 +32,8 @@ def find_chromium() -> Path:
         return shell
     if shell and install_with_apt("libnss3", "libnspr4") and starts(shell):
         return shell
-    if install_with_apt("chromium") and (path := shutil.which("chromium")):
-        return Path(path)
+    if install_with_apt("chromium") and (installed := shutil.which("chromium")):
+        return Path(installed)
     raise RuntimeError(
         "The browser tests need a Chromium and found none. Install Chromium or Chrome, or run `npm ci` in "
         "lite/ (its headless shell needs the libraries nss and nspr), or name one: "

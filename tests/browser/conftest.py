@@ -5,13 +5,13 @@ import http.server
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Request, Response, sync_playwright
 
 from tests.browser.book import SITE, Open
 from tests.browser.chromium import find_chromium
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (`make test` does)")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -22,9 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves quietly, and gzips nothing: weights are measured by the tests themselves."""
-
-    extensions_map = {**http.server.SimpleHTTPRequestHandler.extensions_map, ".mjs": "text/javascript"}
+    """Serves quietly, with no more than `make serve` does."""
 
     def log_message(self, *args: object) -> None:
         pass
@@ -49,8 +47,8 @@ def site() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator["sync_api.Browser"]:
-    with sync_api.sync_playwright() as playwright:
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=str(find_chromium()),
             args=["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost"],
@@ -60,39 +58,36 @@ def browser() -> Iterator["sync_api.Browser"]:
 
 
 @pytest.fixture
-def open_page(browser: "sync_api.Browser", site: str) -> Iterator[Open]:
-    """open_page(path, **context options) -> a page; at the end, fails for any request to another origin.
+def open_page(browser: Browser, site: str) -> Iterator[Open]:
+    """open_page(path, script="", trouble=(), **context options) -> a page that has loaded.
 
-    Pages that one test opens with the same options share their storage, like tabs of one browser. Script
-    errors and files that are not there fail the test too, except those that have one of the words of the page's
-    list `expected_trouble` in them.
+    `script` runs before the page's own. Pages that one test opens with the same options share their storage,
+    like tabs of one browser. At the end a request to another origin fails the test; so do script errors and
+    files that are not there, except those with one of the words of `trouble` in them.
     """
-    contexts: dict[tuple, sync_api.BrowserContext] = {}
-    foreign: list[str] = []
-    trouble: list[str] = []
+    contexts: dict[tuple[tuple[str, str], ...], BrowserContext] = {}
+    foreign: set[str] = set()
+    seen: list[str] = []
     expected: list[str] = []
 
-    def watch(context: "sync_api.BrowserContext") -> None:
-        def asked(request: "sync_api.Request") -> None:
-            if not request.url.startswith((site, "data:", "blob:")):
-                foreign.append(request.url)
+    def asked(request: Request) -> None:
+        if not request.url.startswith((site, "data:", "blob:")):
+            foreign.add(request.url)
 
-        def answered(response: "sync_api.Response") -> None:
-            if response.status >= 400:
-                trouble.append(f"{response.status} {response.url}")
+    def answered(response: Response) -> None:
+        if response.status >= 400:
+            seen.append(f"{response.status} {response.url}")
 
-        context.on("request", asked)
-        context.on("response", answered)
-        context.on("weberror", lambda error: trouble.append(str(error.error)))
-
-    def open_(path: str, script: str = "", **options: object) -> "sync_api.Page":
+    def open_(path: str, script: str = "", trouble: tuple[str, ...] = (), **options: Any) -> Page:
         key = tuple(sorted((name, repr(value)) for name, value in options.items()))
         if key not in contexts:
-            contexts[key] = browser.new_context(**options)  # type: ignore[arg-type]
-            contexts[key].set_default_timeout(30_000)
-            watch(contexts[key])
+            context = contexts[key] = browser.new_context(**options)
+            context.set_default_timeout(30_000)
+            context.on("request", asked)
+            context.on("response", answered)
+            context.on("weberror", lambda error: seen.append(str(error.error)))
+        expected.extend(trouble)
         page = contexts[key].new_page()
-        page.expected_trouble = expected  # type: ignore[attr-defined]
         if script:
             page.add_init_script(script)
         page.goto(site + path, wait_until="load")
@@ -101,6 +96,6 @@ def open_page(browser: "sync_api.Browser", site: str) -> Iterator[Open]:
     yield open_
     for context in contexts.values():
         context.close()
-    unexpected = [line for line in trouble if not any(word in line for word in expected)]
-    assert not foreign, f"requests to other origins: {sorted(set(foreign))}"
+    unexpected = [line for line in seen if not any(word in line for word in expected)]
+    assert not foreign, f"requests to other origins: {sorted(foreign)}"
     assert not unexpected, f"errors in the page: {unexpected}"

@@ -233,7 +233,8 @@ def test_a_rewritten_original_asks_what_to_keep(open_page: Open, choice: str) ->
     shown = "print('mine')" if choice == "Keep mine" else original
     assert editor.inner_text().strip() == shown
     # The answer is kept: the question does not come back.
-    expect(cell(page).locator(".tt-note")).to_have_text(re.compile("saved in this browser|Back to the original"))
+    note = re.compile("saved in this browser|Back to the original")
+    expect(cell(page).locator(".tt-note")).to_have_text(note)
     page.reload()
     code = editor if choice == "Keep mine" else cell(page).locator("pre").first
     expect(code).to_be_visible()
@@ -242,15 +243,15 @@ def test_a_rewritten_original_asks_what_to_keep(open_page: Open, choice: str) ->
 
 
 NO_STORAGE = """
-Object.defineProperty(window, "indexedDB", { get() { throw new DOMException("refused", "SecurityError"); } });
-Object.defineProperty(window, "localStorage", { get() { throw new DOMException("refused", "SecurityError"); } });
+for (const name of ["indexedDB", "localStorage"]) {
+  Object.defineProperty(window, name, { get() { throw new DOMException("refused", "SecurityError"); } });
+}
 """
 
 
 def test_a_browser_that_stores_nothing_says_so_and_works(open_page: Open) -> None:
     # The theme's own scripts keep the colour scheme in localStorage and fail; that is not ours to hide.
-    page = open_page(CHAPTER, script=NO_STORAGE)
-    page.expected_trouble.append("refused")  # type: ignore[attr-defined]
+    page = open_page(CHAPTER, script=NO_STORAGE, trouble=("refused",))
     start(page)
     expect(page.locator(".tt-remark")).to_contain_text("kept until you leave")
     assert run_code(page, cell(page), "print(6 * 7)") == "42"
@@ -274,8 +275,7 @@ def test_the_keyboard_runs_moves_on_and_leaves(open_page: Open) -> None:
 
 
 def test_python_that_cannot_start_says_why_and_can_be_tried_again(open_page: Open) -> None:
-    page = open_page(CHAPTER)
-    page.expected_trouble.append("manifest.json")  # type: ignore[attr-defined]
+    page = open_page(CHAPTER, trouble=("manifest.json",))
     page.context.route("**/live/manifest.json", lambda route: route.fulfill(status=503))
     page.locator("[data-tt=start]").click()
     wait_for(page, "dead")
