@@ -36,6 +36,8 @@ def faults(rows):
         found.append(f"pairs by level: {dict(counts)}, but each of 1 to 5 has {PAIRS_PER_LEVEL}")
     questions = Counter(row["question"].casefold() for row in rows)
     found += [f"asked {count} times: {question}" for question, count in questions.items() if count > 1]
+    answers = Counter(row["answer"] for row in rows)
+    found += [f"given {count} times, not twice: {answer}" for answer, count in answers.items() if count != 2]
     for row in rows:
         for text in (row["question"], row["answer"]):
             if not set(text) <= CHARACTERS:
@@ -56,15 +58,19 @@ def digest(row):
 def split(rows):
     """The rows again, with their splits, ordered by level.
 
-    Within a level the pairs are ranked by the SHA-256 of "question TAB answer": the first seven are the
-    test set, the next seven the validation set. No generator, no seed, no dependence on the order.
+    Within a level the pairs are ranked by the SHA-256 of "question TAB answer", one for each answer: the
+    first seven are the test set, the next seven the validation set. The other question with that answer
+    is always in the training set. No generator, no seed, no dependence on the order.
     """
     result = []
     for level in LEVELS:
         members = [row for row in rows if row["level"] == level]
-        ranked = sorted(members, key=digest)
-        test = {row["question"] for row in ranked[:HELD_OUT_PER_LEVEL]}
-        val = {row["question"] for row in ranked[HELD_OUT_PER_LEVEL : 2 * HELD_OUT_PER_LEVEL]}
+        first = {}
+        for row in sorted(members, key=digest):
+            first.setdefault(row["answer"], row["question"])
+        ranked = list(first.values())
+        test = set(ranked[:HELD_OUT_PER_LEVEL])
+        val = set(ranked[HELD_OUT_PER_LEVEL : 2 * HELD_OUT_PER_LEVEL])
         for row in members:
             name = "test" if row["question"] in test else "val" if row["question"] in val else "train"
             result.append({**row, "split": name})

@@ -91,6 +91,7 @@ def test_the_order_of_the_pairs_does_not_decide_their_split():
         ("answer", "No full stop", "does not end a sentence"),
         ("answer", "A" * 60 + ".", "61 characters, but at most 60"),
         ("level", "2", "pairs by level"),
+        ("answer", "Alone.", "given 1 times, not twice: Alone."),
     ],
 )
 def test_a_broken_rule_of_tinytalks_is_named(column, value, complaint):
