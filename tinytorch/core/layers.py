@@ -19,7 +19,7 @@ from .tensor import Tensor, default_generator, float32, float64, mul, op, tensor
 
 
 class Parameter(Tensor):
-    """A Tensor that a module owns and an optimizer changes. It shares the memory of the tensor it is made of."""
+    """A Tensor that a module owns and an optimizer changes. It shares the memory of what it is made of."""
 
     __slots__ = ()
 
@@ -33,15 +33,16 @@ class Parameter(Tensor):
 
 
 class Module:
-    """The base of everything with parameters: a subclass builds its parts in __init__ and computes in `forward`.
+    """The base of all that has parameters: a subclass makes its parts in __init__ and computes in `forward`.
 
-    Assigning is registering: `self.weight = Parameter(…)` adds a parameter, `self.first = Linear(…)` a module.
+    Assigning registers: `self.weight = Parameter(…)` adds a parameter, `self.first = Linear(…)` a module.
+    Attributes: `training`, True until eval() is called.
     """
 
     training = True
 
     def __init__(self):
-        self.__dict__.update(_parameters={}, _buffers={}, _modules={}, _unsaved=set())
+        self.__dict__.update(_parameters={}, _modules={}, _buffers={}, _unsaved=set())
 
     def forward(self, *args, **kwargs):
         raise NotImplementedError(f"{type(self).__name__} has no forward method, so it can't be called")
@@ -52,75 +53,72 @@ class Module:
     # Registration.
 
     def __setattr__(self, name, value):
-        """Sort the value into its registry: a Parameter, a Module, a Tensor under a buffer's name, or none of them."""
-        kind = "parameter" if isinstance(value, Parameter) else "module" if isinstance(value, Module) else None
-        if "_parameters" not in self.__dict__:
-            if kind:
-                raise AttributeError(
-                    f"{type(self).__name__}.__init__ assigns the {kind} '{name}' before it has called super().__init__()"
-                )
-            return object.__setattr__(self, name, value)
-        registries = {"parameter": self._parameters, "buffer": self._buffers, "module": self._modules}
-        held = next((k for k, registry in registries.items() if name in registry), None)
-        if kind is None and held is not None:
-            if value is not None and not (held == "buffer" and isinstance(value, Tensor)):
-                raise TypeError(f"{type(self).__name__}.{name} is a {held}; a {type(value).__name__} can't take its place")
-            kind = held
-        if kind is None:
-            return object.__setattr__(self, name, value)
-        if held not in (None, kind):
-            del registries[held][name]
+        """A Parameter, a Module, or a new value under a registered name goes into its registry."""
+        held = self._registry_of(name)
+        module_or_held = "_modules" if isinstance(value, Module) else held
+        registry = "_parameters" if isinstance(value, Parameter) else module_or_held
+        if registry is None:
+            object.__setattr__(self, name, value)
+            return
+        if registry not in self.__dict__:
+            raise AttributeError(
+                f"{type(self).__name__}: call super().__init__() before you assign '{name}', "
+                f"a {type(value).__name__}"
+            )
+        self._check_kind(registry, name, value)
+        if held not in (None, registry):
+            del self.__dict__[held][name]
         self.__dict__.pop(name, None)
-        registries[kind][name] = value
-        return None
+        self.__dict__[registry][name] = value
 
     def __getattr__(self, name):
         """What normal lookup did not find is in a registry, or nowhere."""
-        for registry in ("_parameters", "_buffers", "_modules"):
-            members = self.__dict__.get(registry)
-            if members is None:
-                raise AttributeError(f"{type(self).__name__}.__init__ has not called super().__init__() (asked for '{name}')")
-            if name in members:
-                return members[name]
-        raise AttributeError(f"{type(self).__name__} has no attribute '{name}'")
+        registry = self._registry_of(name)
+        if registry is None:
+            hint = "" if "_modules" in self.__dict__ else "; its __init__ has not called super().__init__()"
+            raise AttributeError(f"{type(self).__name__} has no attribute '{name}'{hint}")
+        return self.__dict__[registry][name]
 
     def __delattr__(self, name):
-        for registry in (self._parameters, self._buffers, self._modules):
-            if name in registry:
-                del registry[name]
-                return
-        object.__delattr__(self, name)
+        registry = self._registry_of(name)
+        if registry is None:
+            object.__delattr__(self, name)
+        else:
+            del self.__dict__[registry][name]
 
-    def __dir__(self):
-        return [*super().__dir__(), *self._parameters, *self._buffers, *self._modules]
+    def _registry_of(self, name):
+        for registry in kinds:
+            if name in self.__dict__.get(registry, ()):
+                return registry
+        return None
+
+    def _check_kind(self, registry, name, value):
+        if not (value is None or isinstance(value, kinds[registry])):
+            raise TypeError(
+                f"{type(self).__name__}: '{name}' must be a {kinds[registry].__name__} or None, "
+                f"{type(value).__name__} came"
+            )
+
+    def _register(self, registry, name, value):
+        self._check_kind(registry, name, value)
+        if not isinstance(name, str) or not name or "." in name:
+            raise KeyError(f"{type(self).__name__}: a member's name is a string without dots, {name!r} came")
+        if hasattr(self, name) and self._registry_of(name) != registry:
+            raise KeyError(f"{type(self).__name__} has another attribute named '{name}'")
+        self.__dict__[registry][name] = value
 
     def register_parameter(self, name, param):
-        """Add a parameter, or reserve its name with None."""
-        self._check_name(name)
-        if not (param is None or isinstance(param, Parameter)):
-            raise TypeError(f"register_parameter: '{name}' must be a Parameter or None, {type(param).__name__} came")
-        self._parameters[name] = param
+        """Add a parameter, or keep its name free with None."""
+        self._register("_parameters", name, param)
 
     def register_buffer(self, name, tensor, persistent=True):
-        """Add a tensor that belongs to the module and is not learned; in state_dict only if `persistent`."""
-        self._check_name(name)
-        if not (tensor is None or isinstance(tensor, Tensor)):
-            raise TypeError(f"register_buffer: '{name}' must be a Tensor or None, {type(tensor).__name__} came")
-        self._buffers[name] = tensor
+        """Add a tensor that belongs to the module and is not learned; state_dict has it if `persistent`."""
+        self._register("_buffers", name, tensor)
         (self._unsaved.discard if persistent else self._unsaved.add)(name)
 
     def add_module(self, name, module):
         """Add a module under a name that need not be an identifier: Sequential uses "0", "1", …"""
-        self._check_name(name)
-        if not (module is None or isinstance(module, Module)):
-            raise TypeError(f"add_module: '{name}' must be a Module or None, {type(module).__name__} came")
-        self._modules[name] = module
-
-    def _check_name(self, name):
-        if not isinstance(name, str) or not name or "." in name:
-            raise KeyError(f"a member of {type(self).__name__} is named by a string without dots, {name!r} came")
-        if hasattr(self, name) and name not in {*self._parameters, *self._buffers, *self._modules}:
-            raise KeyError(f"{type(self).__name__} has another attribute named '{name}'")
+        self._register("_modules", name, module)
 
     # Walking the tree. What is reachable by two paths is visited once, under the first.
 
@@ -134,10 +132,11 @@ class Module:
         yield prefix, self
         for name, module in self._modules.items():
             if module is not None:
-                yield from module.named_modules(seen, f"{prefix}.{name}" if prefix else name, remove_duplicate)
+                path = f"{prefix}.{name}" if prefix else name
+                yield from module.named_modules(seen, path, remove_duplicate)
 
     def _named_members(self, registry, prefix, recurse, remove_duplicate):
-        """(path, tensor) for everything in one registry of this module, and of those below it with `recurse`."""
+        """(path, tensor) for one registry of this module and, with `recurse`, of every one below it."""
         seen = set()
         modules = self.named_modules(None, prefix, remove_duplicate) if recurse else [(prefix, self)]
         for path, module in modules:
@@ -184,7 +183,7 @@ class Module:
         module = self
         for name in target.split(".") if target else ():
             if name not in module._modules:
-                raise AttributeError(f"get_submodule: {type(module).__name__} has no module '{name}' (in '{target}')")
+                raise AttributeError(f"get_submodule '{target}': no '{name}' in {type(module).__name__}")
             module = module._modules[name]
         return module
 
@@ -222,13 +221,14 @@ class Module:
                 fill(parameter.grad, 0)
 
     def to(self, *targets, dtype=None, device=None):
-        """Cast or move every parameter and buffer in place, as Tensor.to takes it; only floats are cast. Returns self."""
+        """Cast or move every parameter and buffer in place; targets as in Tensor.to. Only floats are cast."""
         held = [*self.parameters(), *self.buffers()]
         moved = [x.detach().to(*targets, dtype=dtype, device=device) for x in held]
-        if any(new.dtype.kind != "f" for x, new in zip(held, moved, strict=True) if x.dtype.kind == "f"):
-            raise TypeError(f"{type(self).__name__}.to: parameters are floats; float16, float32 and float64 can be asked for")
+        if any(x.dtype.kind == "f" != new.dtype.kind for x, new in zip(held, moved, strict=True)):
+            raise TypeError(f"{type(self).__name__}.to: parameters stay floats: float16, float32 or float64")
         for x, new in zip(held, moved, strict=True):
-            new = new if new.dtype == x.dtype or x.dtype.kind == "f" else x.detach().to(new.device)
+            if x.dtype.kind != "f":
+                new = x.detach().to(new.device)
             x.array, x.memory = new.array, new.memory
             if x.grad is not None:
                 x.grad = x.grad.to(new)
@@ -251,7 +251,7 @@ class Module:
         return self.to("cpu")
 
     def state_dict(self, prefix=""):
-        """Everything that is saved: {path: tensor}, detached, on the module's own memory. A shared one has all its paths."""
+        """What is saved: {path: tensor}, detached, on the module's own memory; if shared, under each path."""
         state = {}
         for path, module in self.named_modules(None, "", remove_duplicate=False):
             saved = {name: x for name, x in module._buffers.items() if name not in module._unsaved}
@@ -289,18 +289,20 @@ class Module:
         return ""
 
     def __repr__(self):
+        settings = self.extra_repr()
         children = [f"({name}): {module!r}" for name, module in self._modules.items()]
         if not children:
-            return f"{type(self).__name__}({self.extra_repr()})"
-        lines = [self.extra_repr(), *children] if self.extra_repr() else children
-        return "\n".join([f"{type(self).__name__}(", *("  " + line.replace("\n", "\n  ") for line in lines), ")"])
+            return f"{type(self).__name__}({settings})"
+        lines = "\n".join([settings, *children] if settings else children)
+        return f"{type(self).__name__}(\n  " + lines.replace("\n", "\n  ") + "\n)"
 
 
+kinds = {"_parameters": Parameter, "_modules": Module, "_buffers": Tensor}
 IncompatibleKeys = namedtuple("IncompatibleKeys", "missing_keys unexpected_keys")
 
 
 def fill(tensor, values):
-    """Write numbers, or an array of the tensor's shape, into a tensor's memory, unseen by autograd. Returns the tensor."""
+    """Write a number or an array into a tensor's memory, unseen by autograd. Returns the tensor."""
     tensor.array[...] = np.asarray(values, like=tensor.array)
     tensor.memory.writes += 1
     return tensor
@@ -313,7 +315,7 @@ def uniform_(tensor, a=0.0, b=1.0, generator=None):
 
 @op
 def linear(input, weight, bias=None):
-    """x W^T + b: (..., in), (out, in), (out,) -> (..., out). One matrix product over all rows of the input."""
+    """x W^T + b: (..., in), (out, in), (out,) -> (..., out), as one matrix product over all rows."""
     if weight.ndim != 2 or input.shape[-1:] != weight.shape[1:]:
         size = input.shape[-1] if input.ndim else "no size at all"
         raise ValueError(f"the input's last dimension is {size}, and the weight (out, in) is {weight.shape}")
@@ -354,7 +356,8 @@ class Linear(Module):
         return linear(input, self.weight, self.bias)
 
     def extra_repr(self):
-        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+        has_bias = self.bias is not None
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={has_bias}"
 
 
 def dropout(input, p=0.5, training=True, generator=None):
@@ -372,17 +375,19 @@ def dropout(input, p=0.5, training=True, generator=None):
 
 
 class Dropout(Module):
-    """`dropout` in training mode, nothing in evaluation mode."""
+    """`dropout` in training mode, nothing in evaluation mode. `inplace` is taken, but the result is new."""
 
-    def __init__(self, p=0.5):
+    def __init__(self, p=0.5, inplace=False):
         super().__init__()
-        self.p = p
+        if not 0 <= p <= 1:
+            raise ValueError(f"Dropout: p is a probability, between 0 and 1, {p} came")
+        self.p, self.inplace = p, inplace
 
     def forward(self, input):
         return dropout(input, self.p, self.training)
 
     def extra_repr(self):
-        return f"p={self.p}"
+        return f"p={self.p}, inplace={self.inplace}"
 
 
 class Flatten(Module):
@@ -400,7 +405,7 @@ class Flatten(Module):
 
 
 class Identity(Module):
-    """The input, unchanged; arguments of the constructor are ignored, so that it can stand in for any module."""
+    """The input, unchanged. It ignores its constructor's arguments, so it can take any module's place."""
 
     def __init__(self, *args, **kwargs):
         super().__init__()
@@ -441,8 +446,10 @@ class ModuleList(Module):
         return iter(self._modules.values())
 
     def __getitem__(self, index):
-        """A module by its position, or a container of the same kind by a slice."""
-        return type(self)(list(self)[index]) if isinstance(index, slice) else self._modules[self._name_at(index)]
+        """A module by its position, or a ModuleList by a slice."""
+        if isinstance(index, slice):
+            return ModuleList(list(self)[index])
+        return self._modules[self._name_at(index)]
 
     def __setitem__(self, index, module):
         self.add_module(self._name_at(index), module)
@@ -472,7 +479,9 @@ class Sequential(ModuleList):
 
     def __getitem__(self, index):
         """A module by its position, or by a slice a Sequential of the same modules under the same names."""
-        return Sequential(dict(list(self._modules.items())[index])) if isinstance(index, slice) else super().__getitem__(index)
+        if isinstance(index, slice):
+            return Sequential(dict(list(self._modules.items())[index]))
+        return self._modules[self._name_at(index)]
 
     def forward(self, input):
         for module in self._modules.values():

@@ -8,8 +8,8 @@
     binary_cross_entropy_with_logits                 max(x, 0) - x y + log(1 + exp(-|x|))
     kl_div          y (log y - x)                    x: log-probabilities, y: probabilities
 
-`reduction` says what becomes of the single losses: "mean" and "sum" make one number of them, "none" keeps them.
-The mean of no losses at all is nan. Labels are checked for their shape, their range and nan.
+`reduction` says what becomes of the single losses: "mean" and "sum" make one number, "none" keeps them. The
+mean of no losses at all is nan. Labels are checked for their shape, their range and nan.
 
 Names and arguments follow torch.nn.functional, without its deprecated size_average and reduce:
 https://docs.pytorch.org/docs/stable/nn.functional.html#loss-functions
@@ -38,7 +38,7 @@ def l1_loss(input, target, reduction="mean"):
 
 @op
 def huber_loss(input, target, reduction="mean", delta=1.0):
-    """e^2 / 2 where |e| = |x - y| <= delta, else delta (|e| - delta / 2): no outlier can pull with more than delta.
+    """e^2 / 2 where e = |x - y| <= delta, else delta (e - delta / 2): no outlier pulls with more than delta.
 
     Huber 1964, https://doi.org/10.1214/aoms/1177703732
     """
@@ -51,7 +51,9 @@ def huber_loss(input, target, reduction="mean", delta=1.0):
 
 def smooth_l1_loss(input, target, reduction="mean", beta=1.0):
     """huber_loss with delta = beta, divided by beta, so that its slope far out is 1; beta = 0 is l1_loss."""
-    return l1_loss(input, target, reduction) if beta == 0 else huber_loss(input, target, reduction, beta) / beta
+    if beta == 0:
+        return l1_loss(input, target, reduction)
+    return huber_loss(input, target, reduction, beta) / beta
 
 
 def error(input, target):
@@ -63,8 +65,8 @@ def error(input, target):
 def check_labels(input, target):
     if np.shape(input) != np.shape(target):
         raise ValueError(
-            f"input {np.shape(input)} and target {np.shape(target)} differ in shape, and broadcasting would compare "
-            "answers with the labels of others; reshape one of them"
+            f"input {np.shape(input)} and target {np.shape(target)} differ in shape, and broadcasting would "
+            "compare answers with the labels of others; reshape one of them"
         )
     if np.isnan(target).any():
         raise ValueError(f"target holds nan in {int(np.isnan(target).sum())} of {np.size(target)} places")
@@ -77,7 +79,7 @@ def reduced(losses, reduction):
 
 
 def scale_of(reduction, total):
-    """What the sum of the losses is multiplied with; None if they are not summed. `total` is what a mean divides by."""
+    """What the sum of the losses is multiplied with: for a mean 1 / total. None if they are not summed."""
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"reduction is 'mean', 'sum' or 'none', {reduction!r} came")
     if reduction == "none":
@@ -91,11 +93,11 @@ def scale_of(reduction, total):
 def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0):
     """log sum_j exp(x_j) - x_t: minus the log-probability that softmax(x) gives to the true class t.
 
-    input: logits, (N, C), (C,) or (N, C, d1, …). target: classes, integers in the input's shape without C; or
-    probabilities, floats in the input's shape. weight (C,) makes classes count differently; where target is
-    `ignore_index` nothing counts; label_smoothing spreads that much of the probability evenly over all classes
-    (Szegedy et al. 2015, https://arxiv.org/abs/1512.00567). A mean over classes divides by the sum of the weights
-    that counted, a mean over probabilities by the number of rows.
+    input: logits, (N, C), (C,) or (N, C, d1, …). target: classes, integers in the input's shape without C;
+    or probabilities, floats in the input's shape. weight (C,) makes classes count differently. Where target
+    is `ignore_index`, nothing counts. label_smoothing spreads that much of the probability evenly over all
+    classes (Szegedy et al. 2015, https://arxiv.org/abs/1512.00567). A mean over classes divides by the sum of
+    the weights that counted, a mean over probabilities by the number of rows.
     """
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is between 0 and 1, {label_smoothing} came")
@@ -105,18 +107,19 @@ def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean
     classes, row_weight, scale = classes_of("cross_entropy", input, target, weight, ignore_index, reduction)
     if label_smoothing == 0:
         return class_cross_entropy(input, classes, row_weight, scale)
-    distribution = smoothed(classes, row_weight, to_array(target) != ignore_index, input, weight, label_smoothing)
+    kept = to_array(target) != ignore_index
+    distribution = smoothed(classes, row_weight, kept, input, weight, label_smoothing)
     return distribution_cross_entropy(input, distribution, scale)
 
 
 def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean"):
-    """-x_t, the negative log-likelihood of class t, for log-probabilities x; arguments as in cross_entropy."""
+    """-x_t, the negative log-likelihood, for log-probabilities x. Arguments as in cross_entropy."""
     return class_nll(input, *classes_of("nll_loss", input, target, weight, ignore_index, reduction))
 
 
 @op
 def class_cross_entropy(input, classes, row_weight, scale):
-    """cross_entropy for checked classes: the largest logit is taken away first, so that no exponent is above 0."""
+    """cross_entropy for checked classes. The largest logit is taken away first: no exponent is above 0."""
     x = class_rows(input)
     with np.errstate(invalid="ignore"):
         x = x - x.max(1, keepdims=True)
@@ -186,12 +189,12 @@ def classes_of(name, input, target, weight, ignore_index, reduction):
 def check_class_weight(name, weight, count):
     weight = to_array(weight)
     if weight is not None and weight.shape != (count,):
-        raise ValueError(f"{name}: weight has one number for each of the {count} classes, {weight.shape} came")
+        raise ValueError(f"{name}: weight needs one number for each of {count} classes, {weight.shape} came")
     return weight
 
 
 def smoothed(classes, row_weight, kept, input, weight, label_smoothing):
-    """The distribution that label smoothing makes of classes, in the input's shape, with the weights in it."""
+    """The distribution that label smoothing makes of classes, in the input's shape, weights included."""
     x, weight = to_array(input), to_array(weight)
     axis = class_axis(x)
     count = x.shape[axis]
@@ -230,8 +233,8 @@ def probabilities_of(input, target, weight, reduction, label_smoothing):
 def binary_cross_entropy_with_logits(input, target, weight=None, reduction="mean", pos_weight=None):
     """max(x, 0) - x y + log(1 + exp(-|x|)): -y log p - (1 - y) log(1 - p) with p = sigmoid(x), for any x.
 
-    target: floats y in the input's shape, usually 0 or 1. `weight` multiplies the losses and `pos_weight` the part
-    of y = 1; both broadcast to the input's shape.
+    target: floats y in the input's shape, usually 0 or 1. `weight` multiplies the losses, `pos_weight` the
+    part of y = 1; both broadcast to the input's shape.
     """
     check_labels(input, target)
     softplus = np.maximum(-input, 0) + np.log1p(np.exp(-np.abs(input)))  # log(1 + exp(-x)) = -log p
@@ -246,7 +249,7 @@ def positive_part(target, pos_weight):
 
 @op
 def binary_cross_entropy(input, target, weight=None, reduction="mean"):
-    """-y log p - (1 - y) log(1 - p) for probabilities p; a logarithm counts as at least -100, as in PyTorch."""
+    """-y log p - (1 - y) log(1 - p) for probabilities p; logarithms are held above -100, as in PyTorch."""
     check_labels(input, target)
     if not ((input >= 0) & (input <= 1)).all():
         raise ValueError(
@@ -262,7 +265,7 @@ def element_weighed(losses, weight, input):
     """Losses times weights, which must not make them more."""
     losses = losses if weight is None else losses * weight
     if losses.shape != input.shape:
-        raise ValueError(f"weights do not broadcast to the input's shape {input.shape}; together they make {losses.shape}")
+        raise ValueError(f"weights must broadcast to the input's {input.shape}; they make it {losses.shape}")
     return losses
 
 
@@ -271,10 +274,10 @@ def element_weighed(losses, weight, input):
 
 @op
 def kl_div(input, target, reduction="mean", log_target=False):
-    """y (log y - x), the Kullback-Leibler divergence of log-probabilities x from probabilities y, in equal shapes.
+    """y (log y - x): the Kullback-Leibler divergence of log-probabilities x from probabilities y.
 
-    With log_target the target is log y. "mean" divides by the number of elements, "batchmean" by the number of
-    rows, which gives the divergence as it is defined.
+    Shapes are equal. With log_target the target is log y. "mean" divides by the number of elements,
+    "batchmean" by the number of rows, which gives the divergence as it is defined.
     """
     check_labels(input, target)
     with np.errstate(all="ignore"):

@@ -39,7 +39,7 @@ def trunc_normal_(tensor, mean=0.0, std=1.0, a=-2.0, b=2.0, generator=None):
     """Normal random numbers, those outside [a, b] drawn again. [a, b] must hold 1 in 1000 of them or more."""
     share = (erf((b - mean) / (std * sqrt(2))) - erf((a - mean) / (std * sqrt(2)))) / 2
     if not share >= 1e-3:
-        raise ValueError(f"trunc_normal_: [{a}, {b}] holds only {share:.1e} of a normal distribution {mean} ± {std}")
+        raise ValueError(f"trunc_normal_: [{a}, {b}] holds only {share:.1e} of the normal {mean} ± {std}")
     drawn = _rng(generator).normal(mean, std, tensor.shape)
     while (outside := (drawn < a) | (drawn > b)).any():
         drawn[outside] = _rng(generator).normal(mean, std, int(outside.sum()))
@@ -113,7 +113,7 @@ def calculate_gain(nonlinearity, param=None):
     """By how much weights must be larger before a nonlinearity; `param` is the slope of leaky_relu."""
     if nonlinearity == "leaky_relu":
         return sqrt(2 / (1 + (0.01 if param is None else param) ** 2))
-    gains = {"linear": 1.0, "conv1d": 1.0, "conv2d": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": sqrt(2), "selu": 3 / 4}
+    gains = {"linear": 1, "conv2d": 1, "sigmoid": 1, "tanh": 5 / 3, "relu": sqrt(2), "selu": 3 / 4}
     if nonlinearity not in gains:
         raise ValueError(f"calculate_gain: {nonlinearity!r} is none of {', '.join(gains)}, leaky_relu")
     return gains[nonlinearity]
@@ -138,7 +138,7 @@ def _fans(name, tensor):
 
 def _check_matrix(name, tensor):
     if tensor.ndim < 2:
-        raise ValueError(f"{name}: a tensor of two or more dimensions is needed, this one has shape {tensor.shape}")
+        raise ValueError(f"{name}: two or more dimensions are needed, this tensor has shape {tensor.shape}")
 
 
 def _rng(generator):

@@ -29,7 +29,7 @@ def vector_to_parameters(vec, parameters):
     parameters = list(parameters)
     needed = sum(parameter.numel() for parameter in parameters)
     if vec.shape != (needed,):
-        raise ValueError(f"vector_to_parameters: the parameters hold {needed} numbers, the vector has shape {vec.shape}")
+        raise ValueError(f"vector_to_parameters: a vector of {needed} numbers is needed, {vec.shape} came")
     start = 0
     for parameter in parameters:
         fill(parameter, vec.array[start : start + parameter.numel()].reshape(parameter.shape))

@@ -1,4 +1,4 @@
-"""Functions of vectors that torch.nn.functional has beside the layers: one_hot, normalize, cosine_similarity."""
+"""Vectors for and from classes: one_hot, normalize and cosine_similarity, as in torch.nn.functional."""
 
 import numpy as np
 
@@ -17,9 +17,8 @@ def one_hot(tensor, num_classes=-1):
             raise ValueError("there is no class in an empty tensor to count from; give num_classes")
         num_classes = int(tensor.max()) + 1
     if tensor.size and not 0 <= int(tensor.min()) <= int(tensor.max()) < num_classes:
-        raise ValueError(
-            f"classes are 0 to {num_classes - 1}, and the tensor holds {int(tensor.min())} to {int(tensor.max())}"
-        )
+        held = f"{int(tensor.min())} to {int(tensor.max())}"
+        raise ValueError(f"classes are 0 to {num_classes - 1}, and the tensor holds {held}")
     return (tensor[..., None] == np.arange(num_classes, like=tensor)).astype(np.int64)
 
 
@@ -29,6 +28,6 @@ def normalize(input, p=2.0, dim=1, eps=1e-12):
 
 
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
-    """The cosine of the angle between vectors along `dim`: x1 . x2 / (|x1| |x2|), each norm at least `eps`."""
+    """The cosine of the angle of vectors along `dim`, x1 . x2 / (|x1| |x2|); norms are at least `eps`."""
     lengths = (clamp(norm(x, 2.0, dim), min=eps) for x in (x1, x2))
     return (x1 * x2).sum(dim) / (next(lengths) * next(lengths))
