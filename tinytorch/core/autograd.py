@@ -160,7 +160,7 @@ class Engine:
         for place, only_shape in wanted:
             value = result.array if place is OUT else arrays[place]
             if only_shape:
-                value = [np.shape(v) for v in value] if isinstance(value, list) else np.shape(value)
+                value = [np.shape(v) for v in value] if isinstance(value, (list, tuple)) else np.shape(value)
             else:
                 tensors = (result,) if place is OUT else flattened((args[place],))
                 watched += [(v.memory, v.memory.writes) for v in tensors if isinstance(v, Tensor)]
@@ -478,7 +478,8 @@ def matmul_b(g, a, b_shape):
     if len(b_shape) == 1:
         return np.matmul(transposed(a), g[..., None])[..., 0]
     if len(b_shape) == 2:
-        return np.matmul(a.reshape(-1, a.shape[-1]).T, g.reshape(-1, g.shape[-1]))
+        rows = prod(a.shape[:-1])
+        return np.matmul(a.reshape(rows, a.shape[-1]).T, g.reshape(rows, g.shape[-1]))
     return np.matmul(transposed(a), g)
 
 

@@ -55,7 +55,7 @@ class Op:
             raise kind(f"{self.describe(arrays)}: {str(error).strip()}") from None
         if out.__class__ is not np.ndarray and isinstance(out, np.generic):
             out = np.asarray(out)
-        if out.dtype in _unasked and not self.exact_dtype and not _asked_for(out.dtype, arrays, out.ndim):
+        if out.dtype in _unasked and not self.exact_dtype and not _asked_for(out.dtype, arrays):
             out = out.astype(_unasked[out.dtype])
         result = wrap(out)
         if out.base is not None or out is arrays[0]:
@@ -90,9 +90,11 @@ def op(fn=None, *, exact_dtype=False):
     return Op(fn, exact_dtype) if fn is not None else lambda fn: Op(fn, exact_dtype)
 
 
-def _asked_for(dtype, arrays, ndim):
-    """Is there an operand of this dtype? A 0-d operand counts only for a 0-d result, as in PyTorch."""
-    return any(hasattr(a, "dtype") and a.dtype == dtype and (a.ndim or not ndim) for a in flattened(arrays))
+def _asked_for(dtype, arrays):
+    """Is there an operand of this dtype? 0-d operands count where no other of their kind is there, as in PyTorch."""
+    same_kind = [a for a in flattened(arrays) if hasattr(a, "dtype") and a.dtype.kind == dtype.kind]
+    deciding = [a for a in same_kind if a.ndim] or same_kind
+    return any(a.dtype == dtype for a in deciding)
 
 
 def flattened(values):

@@ -154,8 +154,10 @@ def divide(a, other, rounding_mode=None):
         raise ValueError(f"div: rounding_mode is None, 'floor' or 'trunc', not {rounding_mode!r}")
     if rounding_mode == "floor":
         return floor_divide(a, other)
-    quotient = div(a, other)
-    return quotient if rounding_mode is None else trunc(quotient)
+    if rounding_mode is None:
+        return div(a, other)
+    rest = fmod(a, other)
+    return trunc(div(a, other)) if rest.dtype.kind == "f" else floor_divide(t.sub(a, rest), other)
 
 
 def addcmul(a, tensor1, tensor2, value=1):

@@ -108,6 +108,8 @@ def std_a(g, out, a, dim, correction, keepdim):
 
 def products_of_others(a, axis):
     """For each element the product of all others along `axis`; without a division, zeros are no exception."""
+    if not a.size:
+        return a.copy()
     ones = np.ones_like(a, shape=(*a.shape[:axis], 1, *a.shape[axis + 1 :]))
     but_last, but_first = ([slice(None)] * a.ndim for _ in range(2))
     but_last[axis], but_first[axis] = slice(None, -1), slice(1, None)
@@ -119,7 +121,7 @@ def products_of_others(a, axis):
 def prod_a(g, a, dim, keepdim):
     if dim is None:
         return g.reshape((1,) * a.ndim) * products_of_others(a.reshape(-1), 0).reshape(a.shape)
-    return restored(g, a.shape, dim, keepdim) * products_of_others(a, dim % max(a.ndim, 1))
+    return restored(g, a.shape, dim, keepdim) * products_of_others(a, dim % a.ndim)
 
 
 def reversed_cumsum(g, dim):

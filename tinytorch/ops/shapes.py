@@ -158,9 +158,14 @@ def broadcast_to(a, size):
 
 
 @op
-def flip(a, dims):
-    """A copy in which the named dimensions run backwards."""
-    return np.flip(a, dims if isinstance(dims, int) else tuple(dims)).copy()
+def reverse(a, dims):
+    """A copy in which the named dimensions (a tuple) run backwards."""
+    return np.flip(a, dims).copy()
+
+
+def flip(a, *dims):
+    """A copy in which the named dimensions run backwards: flip(0, 1) or flip((0, 1))."""
+    return reverse(a, as_size(dims))
 
 
 @op
@@ -235,7 +240,7 @@ def undiagonal(g, a_shape, offset, dim1, dim2):
     return d
 
 
-derivative(flip, lambda g, dims: flip.fn(g, dims))
+derivative(reverse, lambda g, dims: np.flip(g, dims))
 derivative(roll, lambda g, shifts, dims: np.roll(g, np.negative(shifts).tolist(), dims))
 derivative(tril, lambda g, diagonal: np.tril(g, diagonal))
 derivative(triu, lambda g, diagonal: np.triu(g, diagonal))
