@@ -57,7 +57,7 @@ async function start(base) {
     post("stage", { stage: "tinytorch", label: "Importing tinytorch" });
     writeFiles(pyodide.FS, await packageFiles, manifest.package);
     pyodide.loadedPackages.tinytorch = "default channel";
-    pyodide._api.on_fatal = async ({ message }) => fail(new Error(`Python broke down and must be restarted: ${message}`));
+    pyodide._api.on_fatal = async (error) => fail(error);
     const cells = pyodide.pyimport("live_cells");
     cells.connect((json) => self.postMessage(JSON.parse(json)));
     cells.warm_up();
