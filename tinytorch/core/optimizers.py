@@ -10,7 +10,7 @@ Names, defaults, numerics and state dicts follow PyTorch 2: https://docs.pytorch
 
 from bisect import bisect_right
 from collections import defaultdict
-from itertools import accumulate, groupby, pairwise
+from itertools import accumulate, count, groupby, pairwise
 from math import inf
 
 import numpy as np
@@ -93,7 +93,8 @@ class Optimizer:
     def __init__(self, params, defaults):
         if isinstance(params, (Module, Tensor)):
             raise TypeError(f"{self.name}: give an iterable of parameters: {self.name}(model.parameters())")
-        self.defaults, self.param_groups, self.state, self._packs = defaults, [], defaultdict(dict), []
+        self.defaults, self.param_groups, self._packs = defaults, [], []
+        self.state: dict = defaultdict(dict)
         groups = list(params)
         if not groups:
             raise ValueError(f"{self.name}: there are no parameters; was model.parameters() used up before?")
@@ -123,9 +124,7 @@ class Optimizer:
             if not isinstance(p, Tensor):
                 raise TypeError(f"{self.name}: parameters are Tensors; {type(p).__name__} came")
             if p.node is not None and not p.node.leaf:
-                raise ValueError(
-                    f"{self.name}: a tensor of shape {p.shape} is an operation's result, not a leaf"
-                )
+                raise ValueError(f"{self.name}: a tensor of shape {p.shape} is a result, not a leaf")
         known = [id(p) for other in self.param_groups for p in other["params"]]
         if len({*known, *map(id, params)}) < len(known) + len(params):
             raise ValueError(f"{self.name}: a parameter appears twice; each belongs to one group, once")
@@ -213,12 +212,11 @@ class Optimizer:
         The Tensors share memory with the optimizer: save them before the next step, or copy them.
         """
         params = [p for group in self.param_groups for p in group["params"]]
-        number = {id(p): i for i, p in enumerate(params)}
-        numbered = [[number[id(p)] for p in group["params"]] for group in self.param_groups]
+        number = count()
         return {
             "state": {i: dict(self.state[p]) for i, p in enumerate(params) if self.state.get(p)},
             "param_groups": [
-                {**group, "params": own} for group, own in zip(self.param_groups, numbered, strict=True)
+                {**group, "params": [next(number) for _ in group["params"]]} for group in self.param_groups
             ],
         }
 
@@ -227,12 +225,10 @@ class Optimizer:
         saved = state_dict["param_groups"]
         sizes, own = ([len(g["params"]) for g in groups] for groups in (saved, self.param_groups))
         if sizes != own:
-            raise ValueError(
-                f"{self.name}: the state has groups of {sizes} parameters, the optimizer of {own}"
-            )
+            raise ValueError(f"{self.name}: the state has groups of {sizes} parameters, this one of {own}")
         params = [p for group in self.param_groups for p in group["params"]]
         numbers = [number for group in saved for number in group["params"]]
-        state = defaultdict(dict)
+        state: dict = defaultdict(dict)
         for p, number in zip(params, numbers, strict=True):
             for name, value in state_dict["state"].get(number, {}).items():
                 if name == "step":

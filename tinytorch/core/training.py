@@ -10,7 +10,6 @@ of them are in `tinytorch.optim.lr_scheduler`.
 import math
 import os
 import sys
-from bisect import bisect_right
 from itertools import islice
 from time import perf_counter
 
@@ -52,7 +51,7 @@ class LRScheduler:
 
     A subclass writes `get_lr()`: one rate per group, from `base_lrs` (those the groups began with) and
     `last_epoch` (how many steps were made). A step is an epoch or a batch, as you like. One scheduler sets
-    the rate; `SequentialLR` joins several.
+    the rate; `optim.lr_scheduler.SequentialLR` joins several.
     """
 
     needs_metric = False
@@ -110,51 +109,6 @@ class CosineAnnealingLR(LRScheduler):
     def get_lr(self):
         height = (1 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2
         return [self.eta_min + (lr - self.eta_min) * height for lr in self.base_lrs]
-
-
-class LinearLR(LRScheduler):
-    """A straight line from start_factor to end_factor times the base rate, in `total_iters` steps: a warm-up."""
-
-    def __init__(self, optimizer, start_factor=1 / 3, end_factor=1.0, total_iters=5, last_epoch=-1):
-        if not 0 < start_factor <= 1 or not 0 <= end_factor <= 1:
-            raise ValueError(f"LinearLR: factors lie in (0, 1] and [0, 1]; {start_factor}, {end_factor} came")
-        self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
-        super().__init__(optimizer, last_epoch)
-
-    def get_lr(self):
-        done = min(self.last_epoch / self.total_iters, 1)
-        factor = self.start_factor + (self.end_factor - self.start_factor) * done
-        return [lr * factor for lr in self.base_lrs]
-
-
-class SequentialLR(LRScheduler):
-    """One scheduler after the other; at each of the `milestones` (steps) the next one begins, at its step 0."""
-
-    def __init__(self, optimizer, schedulers, milestones, last_epoch=-1):
-        if len(milestones) != len(schedulers) - 1:
-            counts = f"{len(schedulers)} schedulers and {len(milestones)} milestones"
-            raise ValueError(f"SequentialLR: {counts} came; there is one milestone between two schedulers")
-        if any(scheduler.optimizer is not optimizer for scheduler in schedulers):
-            raise ValueError("SequentialLR: all schedulers belong to the same optimizer, the one given here")
-        self.schedulers, self.milestones = list(schedulers), list(milestones)
-        super().__init__(optimizer, last_epoch)
-
-    def step(self):
-        self.last_epoch += 1
-        current = bisect_right(self.milestones, self.last_epoch)
-        scheduler = self.schedulers[current]
-        scheduler.last_epoch = self.last_epoch - [0, *self.milestones][current] - 1
-        scheduler.step()
-
-    def state_dict(self):
-        return super().state_dict() | {
-            "schedulers": [scheduler.state_dict() for scheduler in self.schedulers]
-        }
-
-    def load_state_dict(self, state_dict):
-        for scheduler, state in zip(self.schedulers, state_dict["schedulers"], strict=True):
-            scheduler.load_state_dict(state)
-        super().load_state_dict({**state_dict, "schedulers": self.schedulers})
 
 
 def accuracy(outputs, targets):
@@ -328,9 +282,9 @@ class Trainer:
             loss, values = self.measure(batch)
             if not math.isfinite(values["loss"]):
                 raise FloatingPointError(
-                    f"fit: the loss is {values['loss']} in epoch {self.epoch + 1}, update {self.updates + 1}; the "
-                    "parameters are as they were before it. Try a smaller learning rate or clip_norm, and look for "
-                    "nan in the inputs"
+                    f"fit: loss is {values['loss']} in epoch {self.epoch + 1}, update {self.updates + 1}. "
+                    "The parameters are as they were before it. Try a smaller learning rate or clip_norm, "
+                    "and look for nan in the inputs"
                 )
             (loss if len(batches) == 1 else loss * (size / sum(sizes))).backward()
             update.add(size, values)
@@ -383,7 +337,7 @@ class Trainer:
             self.scheduler.step()
 
     def save(self, path, loader=None):
-        """Write everything that a later run needs to go on bit for bit, as .safetensors, whole or not at all."""
+        """Write what a later run needs to go on bit for bit, as .safetensors, whole or not at all."""
         generators = generators_of(loader)
         state = {
             "model": self.model.state_dict(),
@@ -397,7 +351,7 @@ class Trainer:
         save(state, path)
 
     def load(self, path, loader=None):
-        """Take over what `save` wrote; model, optimizer, scheduler, callbacks and loader are built as they were then."""
+        """Go on from what `save` wrote. Build model, optimizer and the rest as they were."""
         if path is None or not os.path.exists(path):
             raise FileNotFoundError(
                 f"Trainer: there is no checkpoint {path or '(the Trainer was given no path)'}"

@@ -7,7 +7,7 @@ here, so that the module stays short. All of them give the rate as a formula of 
 import math
 from bisect import bisect_right
 
-from ..core.training import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR, StepLR
+from ..core.training import CosineAnnealingLR, LRScheduler, StepLR
 
 __all__ = [
     "ConstantLR", "CosineAnnealingLR", "ExponentialLR", "LRScheduler", "LambdaLR", "LinearLR", "MultiStepLR",
@@ -72,6 +72,51 @@ class ExponentialLR(LRScheduler):
         return [lr * self.gamma**self.last_epoch for lr in self.base_lrs]
 
 
+class LinearLR(LRScheduler):
+    """A straight line from start_factor to end_factor times the base rate in `total_iters` steps."""
+
+    def __init__(self, optimizer, start_factor=1 / 3, end_factor=1.0, total_iters=5, last_epoch=-1):
+        if not 0 < start_factor <= 1 or not 0 <= end_factor <= 1:
+            raise ValueError(f"LinearLR: factors lie in (0, 1] and [0, 1]; {start_factor}, {end_factor} came")
+        self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self):
+        done = min(self.last_epoch / self.total_iters, 1)
+        factor = self.start_factor + (self.end_factor - self.start_factor) * done
+        return [lr * factor for lr in self.base_lrs]
+
+
+class SequentialLR(LRScheduler):
+    """One scheduler after the other; at each of the `milestones` (steps) the next one begins anew."""
+
+    def __init__(self, optimizer, schedulers, milestones, last_epoch=-1):
+        if len(milestones) != len(schedulers) - 1:
+            counts = f"{len(schedulers)} schedulers and {len(milestones)} milestones"
+            raise ValueError(f"SequentialLR: {counts} came; there is one milestone between two schedulers")
+        if any(scheduler.optimizer is not optimizer for scheduler in schedulers):
+            raise ValueError("SequentialLR: all schedulers belong to the same optimizer, the one given here")
+        self.schedulers, self.milestones = list(schedulers), list(milestones)
+        super().__init__(optimizer, last_epoch)
+
+    def step(self):
+        self.last_epoch += 1
+        current = bisect_right(self.milestones, self.last_epoch)
+        scheduler = self.schedulers[current]
+        scheduler.last_epoch = self.last_epoch - [0, *self.milestones][current] - 1
+        scheduler.step()
+
+    def state_dict(self):
+        return super().state_dict() | {
+            "schedulers": [scheduler.state_dict() for scheduler in self.schedulers]
+        }
+
+    def load_state_dict(self, state_dict):
+        for scheduler, state in zip(self.schedulers, state_dict["schedulers"], strict=True):
+            scheduler.load_state_dict(state)
+        super().load_state_dict({**state_dict, "schedulers": self.schedulers})
+
+
 class OneCycleLR(LRScheduler):
     """Up to `max_lr`, then down to almost nothing, while the momentum goes the other way: Smith & Topin 2017,
     https://arxiv.org/abs/1708.07120. Step it after every batch.
@@ -116,7 +161,7 @@ class OneCycleLR(LRScheduler):
         super().step()
         if self.cycle_momentum:
             phase, done = self.phase()
-            momentum = self.between(*self.momenta[phase : phase + 2], done)
+            momentum = self.between(self.momenta[phase], self.momenta[phase + 1], done)
             for group in self.optimizer.param_groups:
                 if "betas" in group:
                     group["betas"] = (momentum, *group["betas"][1:])
@@ -125,7 +170,8 @@ class OneCycleLR(LRScheduler):
 
     def get_lr(self):
         phase, done = self.phase()
-        return [self.between(*pair, done) for pair in zip(*self.rates[phase : phase + 2], strict=True)]
+        pairs = zip(self.rates[phase], self.rates[phase + 1], strict=True)
+        return [self.between(start, end, done) for start, end in pairs]
 
     def phase(self):
         """(number of the current phase, how much of it is done from 0 to 1)"""
@@ -172,8 +218,10 @@ class ReduceLROnPlateau(LRScheduler):
         self.best = math.inf if mode == "min" else -math.inf
         self.num_bad_epochs = self.cooldown_counter = 0
 
-    def step(self, metrics):
+    def step(self, metrics=None):
         """Go on by one step, given the metric's value after it."""
+        if metrics is None:
+            raise TypeError("ReduceLROnPlateau: step needs the metric's value, as in step(val_loss)")
         value = float(metrics)
         self.last_epoch += 1
         if self.is_better(value):

@@ -30,7 +30,8 @@ def save(obj, file, metadata=None):
     file: a path, or a binary file open for writing. A path is written whole or not at all.
     metadata: a dict from strings to strings that goes into the header.
     """
-    tensors, metadata = {}, dict(metadata or {})
+    tensors: dict = {}
+    metadata = dict(metadata or {})
     if any(not isinstance(text, str) for item in metadata.items() for text in item):
         raise TypeError(f"save: metadata maps strings to strings; this came: {metadata}")
     outline = _outlined(obj, "", tensors)
@@ -87,7 +88,7 @@ def _on_cpu(value):
 
 
 def _encoded(arrays, metadata):
-    """The file in parts: length, header, each array's bytes; the widest dtype first, so that all are aligned."""
+    """The file in parts: length, header, each array's bytes. The widest dtype first keeps all aligned."""
     header, parts, offset = {"__metadata__": metadata} if metadata else {}, [], 0
     if "__metadata__" in arrays:
         raise ValueError("save: a tensor can't be called '__metadata__'; the format uses that name")
@@ -156,7 +157,7 @@ def _without_duplicates(pairs):
 
 
 def _decoded(data):
-    """({name: Tensor}, metadata) of a whole file; each byte behind the header belongs to exactly one tensor."""
+    """({name: Tensor}, metadata) of a whole file. Each byte behind the header belongs to one tensor."""
     size = _header_size(data, len(data))
     metadata, header = _header(data[: 8 + size])
     body, expected, arrays = memoryview(data)[8 + size :], 0, {}
@@ -207,7 +208,7 @@ def _array(name, entry, data):
 
 
 # The structure around the tensors, as JSON: {"tensor": its name in the file}, {"dict": [[key, value], …]},
-# {"tuple": […]}, lists and plain values as they are. Pairs, because JSON's objects would turn the key 0 to "0".
+# {"tuple": […]}, lists and plain values as they are. Pairs, because the key 0 of a JSON object would be "0".
 
 
 def _outlined(value, path, tensors):
@@ -227,8 +228,8 @@ def _outlined(value, path, tensors):
         members = [_outlined(v, _joined(path, i), tensors) for i, v in enumerate(value)]
         return members if isinstance(value, list) else {"tuple": members}
     raise TypeError(
-        f"save: '{path}' is a {type(value).__name__}; a file holds Tensors, numbers, strings, bools, None, and "
-        "dicts (with names or whole numbers as keys), lists and tuples of them"
+        f"save: '{path}' is a {type(value).__name__}; a file holds Tensors, numbers, strings, bools, None, "
+        "and dicts (with names or whole numbers as keys), lists and tuples of them"
     )
 
 
