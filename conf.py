@@ -23,10 +23,10 @@ author = "the TinyTorch authors"
 copyright = "2026, the TinyTorch authors. Code: MIT. Text and data: CC BY 4.0"
 release = version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
-# `live` takes over the settings of the two before it.
+# `live` takes over the settings of jupyterlite_sphinx, which it must follow.
 extensions = [
     "myst_nb",
-    "sphinxcontrib.katex",
+    "formulas",
     "jupyterlite_sphinx",
     "live",
     "lean",
@@ -58,8 +58,8 @@ released = [module for module in journey().modules if module.released]
 shown = [milestone for milestone in journey().milestones if milestone.released]
 myst_substitutions = {
     "version": version,
-    "modules": len(journey().modules),
-    "milestones": len(journey().milestones),
+    "modules": {20: "twenty"}[len(journey().modules)],
+    "milestones": {6: "six"}[len(journey().milestones)],
     "released_modules": numbers_in_words(module.number for module in released),
     "released_milestones": in_words(f"M{milestone.number:02}" for milestone in shown),
     "years": journey().milestones[-1].year - journey().milestones[0].year,

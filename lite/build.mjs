@@ -36,7 +36,9 @@ const formulas = new URL("katex/", served);
 await rm(formulas, { recursive: true, force: true });
 await mkdir(new URL("fonts/", formulas), { recursive: true });
 const style = await readFile(new URL("katex.min.css", katex), "utf8");
-await writeFile(new URL("katex.min.css", formulas), style.replace(/,url\([^)]*\.(?:woff|ttf)\) format\("[^"]*"\)/g, ""));
+const newestFonts = style.replace(/,url\([^)]*\.(?:woff|ttf)\) format\("[^"]*"\)/g, "");
+const scrollsOnPhones = ".katex-display{overflow:auto hidden;padding:2px 0}";
+await writeFile(new URL("katex.min.css", formulas), newestFonts + scrollsOnPhones);
 for (const font of await readdir(new URL("fonts/", katex))) {
   if (font.endsWith(".woff2")) await cp(new URL(`fonts/${font}`, katex), new URL(`fonts/${font}`, formulas));
 }

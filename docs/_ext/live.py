@@ -236,19 +236,16 @@ def add_assets(app: Sphinx, page: str, template: str, context: dict[str, Any], d
         app.add_js_file("live/page.js", type="module")
 
 
-# --- JupyterLite and formulas -------------------------------------------------------------------------
+# --- JupyterLite --------------------------------------------------------------------------------------
 
 
 def configure(app: Sphinx, config: Config) -> None:
-    """Everything that jupyterlite-sphinx and sphinxcontrib-katex have to know."""
+    """Everything that jupyterlite-sphinx has to know."""
     build = Path(app.outdir).parent
     config.jupyterlite_dir = str(LITE)
     config.jupyterlite_config = str(LITE / "jupyter_lite_config.json")
     config.jupyterlite_content_dir = str(build / "notebooks")
     config.jupyterlite_bind_ipynb_suffix = False
-    config.katex_prerender = True
-    config.katex_js_path = str(LITE / "node_modules" / "katex" / "dist" / "katex.min.js")
-    config.katex_css_path = "katex/katex.min.css"
 
 
 def drop_outside_styles(app: Sphinx, config: Config) -> None:

@@ -6,6 +6,7 @@ ADMONITIONS = {"admonition", "note", "tip", "hint", "important", "seealso"}
 ADMONITIONS |= {"attention", "caution", "danger", "warning"}
 FENCE = re.compile(r"^(?P<fence>`{3,}|:{3,})\{(?P<name>[\w:-]+)\}[ \t]*(?P<argument>.*)$")
 ROLE = re.compile(r"\{([\w:+-]+)\}(`+)(.+?)\2", re.DOTALL)
+INNER_LINK = re.compile(r"(?<![\w`])\[([^\]]+)\]\((?![a-z]+:)[^)\s]*\)")
 CODE_ROLES = {"func", "meth", "class", "mod", "data", "attr", "obj", "exc"}
 
 
@@ -51,7 +52,8 @@ def _directive(name: str, argument: str, lines: list[str]) -> list[str]:
     options, body = _options(lines)
     if name in ADMONITIONS:
         title, first = (argument, "") if name == "admonition" else (name.capitalize(), argument)
-        return [f"> **{_inline(title)}**", ">", *(f"> {line}".rstrip() for line in _blocks([first, *body] if first else body))]
+        quoted = _blocks([first, *body] if first else body)
+        return [f"> **{_inline(title)}**", ">", *(f"> {line}".rstrip() for line in quoted)]
     if name == "math":
         return ["$$", *([argument] if argument else []), *body, "$$"]
     if name == "mermaid":
@@ -78,8 +80,8 @@ def _options(lines: list[str]) -> tuple[dict[str, str], list[str]]:
 
 
 def _inline(line: str) -> str:
-    """Roles as what they show; links within the book as their words, for the book is not beside the notebook."""
-    return re.sub(r"(?<![\w`])\[([^\]]+)\]\((?![a-z]+:)[^)\s]*\)", r"\1", ROLE.sub(_role, line))
+    """Roles as what they show; links within the book as their words: the notebook stands alone."""
+    return INNER_LINK.sub(r"\1", ROLE.sub(_role, line))
 
 
 def _role(match: re.Match[str]) -> str:
