@@ -268,6 +268,8 @@ LINEAR = [
     ],
 ]
 
+PADS = ((1, 2), (0, 1, 2, 0), (-1, 1), (-1, -1, 1, -1))
+
 SHAPES = [
     Row("reshape", lambda T, a: [a.reshape(3, -1), T.reshape(a, (4, 6)), a.view(-1)], (((2, 3, 4),),)),
     Row("reshape of nothing", lambda T, a: a.reshape(3, 0), (((0, 3),),)),
@@ -330,6 +332,8 @@ SHAPES = [
     Row(
         "diagonal", lambda T, a: [T.diagonal(a), a.diagonal(1, 0, 2), a.diagonal(-1, -1, 1)], (((3, 2, 4),),)
     ),
+    Row("pad", lambda T, a: [T.nn.functional.pad(a, p) for p in PADS], (((3, 4),), ((2, 3, 3),))),
+    Row("pad by a value", lambda T, a: T.nn.functional.pad(a, (1, 0), "constant", 7), (((3,),), ((0,),))),
     Row("clone", lambda T, a: [a.clone(), T.clone(a), a.contiguous()], ONE),
 ]
 
