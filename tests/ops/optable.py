@@ -419,4 +419,8 @@ SELECTION = [
     Row("unique rows", lambda T, a: T.unique(a, dim=0), ((Ints((5, 2), 2),),), gradient=False),
 ]
 
-TABLE = ELEMENTWISE + REDUCTIONS + LINEAR + SHAPES + SELECTION
+CLASSES = [
+    Row("one_hot", lambda T, i: T.nn.functional.one_hot(i, 4), ((Ints((2, 3), 4),),), gradient=False),
+]
+
+TABLE = ELEMENTWISE + REDUCTIONS + LINEAR + SHAPES + SELECTION + CLASSES

@@ -1,4 +1,4 @@
-"""No gradient is dropped in silence: every Op has its derivatives, or refuses in backward, or is not differentiable."""
+"""No gradient is dropped in silence: every Op has derivatives, or refuses in backward, or gives no floats."""
 
 import importlib
 import pkgutil
