@@ -122,8 +122,9 @@ def normal_cdf(x, approximate="none"):
         cdf = [erfc(-sqrt(0.5) * number) / 2 for number in x.ravel().tolist()]
         return np.array(cdf, x.dtype, like=x).reshape(x.shape)
     *lower, highest = _exact_exponent if approximate == "none" else _tanh_exponent
-    out, square = np.full_like(x, highest), x * x
+    out = np.full_like(x, highest)
     with np.errstate(over="ignore"):
+        square = x * x
         for coefficient in reversed(lower):
             out *= square
             out += coefficient
@@ -153,7 +154,8 @@ def softmax(input, dim):
 def log_softmax(input, dim):
     """The logarithm of softmax, x_i - log sum_j exp(x_j): finite where softmax itself rounds to 0."""
     out = below_largest(input, dim)
-    out -= np.log(np.exp(out).sum(dim, keepdims=True))
+    if out.size:
+        out -= np.log(np.exp(out).sum(dim, keepdims=True))
     return out
 
 

@@ -679,9 +679,14 @@ def huber_input(g, input, target, reduction, delta):
     return np.clip(input - target, -delta, delta) * shared(g, reduction, input.size)
 
 
+def scaled(g, scale):
+    """The gradient of the sum of the losses; 0 where a mean over nothing made the scale nan."""
+    return g * (scale if scale == scale else 0)
+
+
 def class_share(g, row_weight, scale):
     """The gradient of each row's loss, as a column."""
-    g = g if scale is None else g * scale
+    g = g if scale is None else scaled(g, scale)
     return np.reshape(g if row_weight is None else g * row_weight, (-1, 1))
 
 
@@ -710,7 +715,7 @@ def unrowed(rows, shape):
 
 def distribution_share(g, scale, axis):
     """The gradient of each row's loss, against all classes."""
-    return np.expand_dims(g, axis) if scale is None else g * scale
+    return np.expand_dims(g, axis) if scale is None else scaled(g, scale)
 
 
 def distribution_input(g, input, distribution, scale):
