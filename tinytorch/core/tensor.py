@@ -479,7 +479,7 @@ def tensor(data, dtype=None, device=None, requires_grad=False):
 
     Python floats give float32, ints int64, bools bool; arrays and tensors keep their dtype.
     """
-    array = to_array(data)
+    array = np.asarray(data) if isinstance(data, np.generic) else to_array(data)
     if not hasattr(array, "dtype"):
         try:
             array = np.array(array)
