@@ -14,6 +14,12 @@ sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "_ext")]
 # The book shows and runs the reference modules, never the work of whoever builds it.
 os.environ["TINYTORCH_WORKSPACE"] = "off"
 
+# Nor do their IPython startup files. The kernels talk on this machine alone, so no word about encryption.
+ipython = ROOT / "_build" / "ipython" / "profile_default"
+ipython.mkdir(parents=True, exist_ok=True)
+(ipython / "ipython_kernel_config.py").write_text('get_config().IPKernelApp.log_level = "ERROR"\n')
+os.environ["IPYTHONDIR"] = str(ipython.parent)
+
 from journey_diagrams import in_words, numbers_in_words  # noqa: E402
 
 from tinytorch.journey.manifest import journey  # noqa: E402
@@ -86,17 +92,18 @@ nb_execution_timeout = 120
 nb_execution_show_tb = True
 nb_merge_streams = True
 
+MARK = "docs/_static/mark.svg"
 html_theme = "sphinx_book_theme"
 html_title = "TinyTorch"
 html_static_path = ["docs/_static"]
 html_css_files = ["tinytorch.css"]
-html_favicon = "docs/_static/mark.svg"
+html_favicon = MARK
 html_copy_source = False
 html_show_sourcelink = False
 html_context = {"default_mode": "auto"}
 html_sidebars = {"**": ["navbar-logo.html", "search-button-field.html", "sbt-sidebar-nav.html"]}
 html_theme_options = {
-    "logo": {"image_light": "docs/_static/mark.svg", "image_dark": "docs/_static/mark.svg", "text": "TinyTorch"},
+    "logo": {"image_light": MARK, "image_dark": MARK, "text": "TinyTorch"},
     "home_page_in_toc": False,
     "show_navbar_depth": 1,
     "show_toc_level": 2,

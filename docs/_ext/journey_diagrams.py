@@ -287,17 +287,16 @@ def capabilities(j: Journey, link: Link) -> Diagram:
 
 def workflow(j: Journey, link: Link) -> Diagram:
     source = """flowchart LR
+  status(["tito checkpoint status<br>at any time"])
   edit["<b>Edit</b><br>modules/source/XX_name/"]:::tt-foundation
   export["<b>Export</b><br>tito module complete XX"]:::tt-critical
   validate["<b>Validate</b><br>milestones/0X_*/script.py"]:::tt-milestone
-  works{"Does it pass?"}
   next["Next module"]:::tt-advanced
   debug["Debug"]:::tt-capstone
-  status(["tito checkpoint status, at any time"])
-  edit --> export --> validate --> works
-  works -- yes --> next --> edit
-  works -- no --> debug --> edit
-  status -.- export"""
+  edit --> export --> validate
+  validate -- passes --> next --> edit
+  validate -- fails --> debug --> edit
+  edit ~~~ status"""
     steps = [
         ["1", "**Edit**", "`modules/source/XX_name/`", "write the exercises of a module"],
         ["2", "**Export**", "`tito module complete XX`", "check them and put them into your package"],

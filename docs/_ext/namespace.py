@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,10 +27,8 @@ class Namespace(SphinxDirective):
         items = nodes.definition_list(classes=["tt-namespace"])
         for label, thing in entries:
             term = nodes.term("", "", nodes.literal("", label))
-            text = first_sentence(thing)
-            items += nodes.definition_list_item(
-                "", term, nodes.definition("", nodes.paragraph("", *self.parse_inline(text)[0]))
-            )
+            meaning = nodes.definition("", nodes.paragraph("", "", *prose(summary(thing))))
+            items += nodes.definition_list_item("", term, meaning)
         return [items]
 
 
@@ -48,16 +47,22 @@ def public(owner: Any) -> Iterator[tuple[str, Any]]:
     """Names without an underscore that lead to a function, a class or a property, in alphabetical order."""
     names = getattr(owner, "__all__", None) or [name for name in dir(owner) if not name.startswith("_")]
     for name in sorted(names, key=str.lower):
-        thing = inspect.getattr_static(owner, name)
+        # A class's property is wanted as itself; a module may load a name when it is first asked for it.
+        thing = inspect.getattr_static(owner, name) if inspect.isclass(owner) else getattr(owner, name)
         if callable(thing) or isinstance(thing, property | staticmethod | classmethod):
             yield name, thing
 
 
-def first_sentence(thing: Any) -> str:
+def summary(thing: Any) -> str:
     """The first paragraph of a docstring, or nothing."""
-    thing = getattr(thing, "__func__", thing)
-    text = inspect.getdoc(thing) or ""
+    text = inspect.getdoc(getattr(thing, "__func__", thing)) or ""
     return " ".join(text.split("\n\n")[0].split())
+
+
+def prose(text: str) -> list[nodes.Node]:
+    """A docstring's text, in which backticks mark code and nothing else is markup."""
+    parts = re.split(r"`+([^`]+)`+", text)
+    return [nodes.literal("", part) if i % 2 else nodes.Text(part) for i, part in enumerate(parts) if part]
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:

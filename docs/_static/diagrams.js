@@ -93,7 +93,7 @@ async function draw(figure) {
       curve: "basis",
       subGraphTitleMargin: { top: 4, bottom: 12 },
     },
-    gantt: { barHeight: 26, barGap: 8, fontSize: 14, sectionFontSize: 14, leftPadding: 60 },
+    gantt: { useWidth: 720, barHeight: 26, barGap: 8, fontSize: 14, sectionFontSize: 14, leftPadding: 60 },
     quadrantChart: { chartWidth: 720, chartHeight: 480, pointLabelFontSize: 13 },
     xyChart: { width: 720, height: 300, showDataLabel: true, yAxis: { showLabel: false, showTick: false } },
   });
@@ -109,6 +109,8 @@ async function draw(figure) {
   figure.querySelector(".tt-diagram-drawing")?.remove();
   figure.append(drawing);
   figure.dataset.state = "drawn";
+  // What scrolls has to be reachable from the keyboard.
+  if (figure.scrollWidth > figure.clientWidth) figure.tabIndex = 0;
 }
 
 // Mermaid measures its text in the page, one diagram at a time.
