@@ -199,9 +199,11 @@ def where(condition, a, b):
 @op
 def matmul(a, b):
     """Matrix product: (..., m, k) @ (..., k, n) -> (..., m, n); a 1-d operand is a vector."""
-    inner = (a.shape[-1], b.shape[-2 if b.ndim > 1 else -1]) if a.ndim and b.ndim else ("none", "none")
-    if inner[0] != inner[1] or not a.ndim:
-        raise ValueError(f"inner sizes {inner[0]} and {inner[1]} differ")
+    if not a.ndim or not b.ndim:
+        raise ValueError("a 0-d tensor is neither a vector nor a matrix; * multiplies by a number")
+    inner_a, inner_b = a.shape[-1], b.shape[-2 if b.ndim > 1 else -1]
+    if inner_a != inner_b:
+        raise ValueError(f"inner sizes {inner_a} and {inner_b} differ")
     return np.matmul(a, b)
 
 

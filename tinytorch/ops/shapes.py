@@ -4,6 +4,7 @@ import numpy as np
 
 from ..core.autograd import derivative
 from ..core.tensor import as_size, cat, expand, getitem, op, permute, reshape
+from .placement import clone
 
 
 def position(dim, ndim, name):
@@ -136,7 +137,12 @@ def repeat(a, *sizes):
     spaced = [size for s in shape for size in (1, s)]  # (1, s0, 1, s1, …)
     copies = [size for pair in zip(sizes, shape, strict=True) for size in pair]  # (r0, s0, r1, s1, …)
     merged = tuple(r * s for r, s in zip(sizes, shape, strict=True))
-    return reshape(expand(reshape(a, tuple(spaced)), tuple(copies)), merged)
+    return own(reshape(expand(reshape(a, tuple(spaced)), tuple(copies)), merged), a)
+
+
+def own(result, a):
+    """The result on memory of its own, where NumPy could give a view of a."""
+    return clone(result) if result.memory is a.memory else result
 
 
 def tile(a, *dims):
@@ -149,7 +155,8 @@ def repeat_interleave(a, repeats, dim=None):
     """Each element `repeats` times (an int) in a row along `dim`; of the flattened tensor when None."""
     a, dim = (flatten(a), 0) if dim is None else (a, position(dim, a.ndim, "repeat_interleave"))
     after = unsqueeze(a, dim + 1)
-    return flatten(expand(after, (*a.shape[: dim + 1], repeats, *a.shape[dim + 1 :])), dim, dim + 1)
+    repeated = flatten(expand(after, (*a.shape[: dim + 1], repeats, *a.shape[dim + 1 :])), dim, dim + 1)
+    return own(repeated, a)
 
 
 def broadcast_to(a, size):
