@@ -1,6 +1,6 @@
 """Time from start to the first result in a browser: bare Pyodide with NumPy against the page's own worker.
 
-`python benchmarks/boot.py [--rounds 5] [--page modules/01_tensor.html]` opens a headless Chromium on a server
+`python -m benchmarks.boot [--rounds 5] [--page modules/01_tensor.html]` opens a headless Chromium on a server
 of its own, one fresh context and so one empty cache for every start, and alternates:
 
 - bare: Pyodide as npm ships it, `loadPyodide({packages: ["numpy"]})`, then `np.ones(3).sum()`;
@@ -20,11 +20,12 @@ import json
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
 from pathlib import Path
+
+from tests.browser.chromium import find_chromium
 
 ROOT = Path(__file__).resolve().parent.parent
 LITE = ROOT / "lite"
@@ -98,6 +99,13 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+class QuietServer(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *args: object) -> None:
+        """A browser that closes a page hangs up on what it no longer needs."""
+
+
 def bare_folder(folder: Path) -> None:
     """Pyodide exactly as published: the npm package's files, the wheel of NumPy, the original lock file."""
     package = LITE / "node_modules" / "pyodide"
@@ -108,18 +116,6 @@ def bare_folder(folder: Path) -> None:
         shutil.copy(package / name, folder)
     shutil.copy(cache / lock["packages"]["numpy"]["file_name"], folder)
     (folder / "worker.js").write_text(BARE_WORKER)
-
-
-def chromium() -> str:
-    """A Chromium on the PATH, else the one that the npm package @sparticuz/chromium unpacks."""
-    for name in ("chromium", "chromium-browser", "google-chrome", "chrome"):
-        if path := shutil.which(name):
-            return path
-    script = "import('@sparticuz/chromium').then(async (m) => console.log(await m.default.executablePath()))"
-    found = subprocess.run(["node", "-e", script], cwd=LITE, capture_output=True, text=True, check=False)
-    if found.returncode:
-        sys.exit("boot: no Chromium on the PATH; install one (on Debian: apt-get install chromium)")
-    return found.stdout.strip()
 
 
 def main() -> int:
@@ -136,7 +132,7 @@ def main() -> int:
         bare_folder(Path(scratch))
         folders = {"bare": Path(scratch), "lite": LITE, "site": SITE}
         handler = functools.partial(QuietHandler, folders=folders)
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        server = QuietServer(("127.0.0.1", 0), handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         origin = f"http://127.0.0.1:{server.server_port}"
         starts = {"bare": ("/lite/package.json", BARE_RUN), "worker": ("/lite/package.json", WORKER_RUN)}
@@ -144,7 +140,7 @@ def main() -> int:
             starts["page"] = (f"/site/{arguments.page}", PAGE_RUN)
         seconds: dict[str, list[float]] = {name: [] for name in starts}
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+            browser = playwright.chromium.launch(executable_path=str(find_chromium()), args=["--no-sandbox"])
             for _ in range(arguments.rounds):
                 for name, (url, script) in starts.items():
                     context = browser.new_context()

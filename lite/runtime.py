@@ -18,6 +18,7 @@ change it does nothing.
 from __future__ import annotations
 
 import argparse
+import ast
 import gzip
 import hashlib
 import json
@@ -44,8 +45,8 @@ STATIC = LITE / "static" / "pyodide"
 STAMP = "runtime-stamp.json"
 
 CORE_FILES = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "package.json")
-FETCHED_BY_PYODIDE = ("pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip")
-SNAPSHOT_PARTS = ("memory", "modules", "site")
+SNAPSHOT_PARTS = ("core", "memory", "modules", "site")
+IMPORTED_ON_DEMAND = ("datasets", "journey", "tito")  # subpackages that `import tinytorch` does not import
 LIVE_MODULES = (LITE / "runtime/live_cells.py", LITE / "runtime/live_figures.py")
 PUBLIC_CDN = "https://cdn.jsdelivr.net/pyodide/v{version}/full/{name}"
 # A published package that carries the same files byte for byte, for when the CDN is out of reach.
@@ -391,26 +392,42 @@ def add_live(folder: Path, numpy: Wheel, tinytorch: Wheel) -> None:
     """What the live cells start from: the memory snapshot, NumPy's files, our package; see live/boot.js."""
     live = folder / "live"
     live.mkdir()
-    snapshot = memory_snapshot(folder, numpy.path)
+    snapshot = memory_snapshot(folder, numpy.path, imported_modules(tinytorch.path))
     package, entries = packed_package(tinytorch.path)
     parts = {name: (snapshot / f"{name}.bin").read_bytes() for name in SNAPSHOT_PARTS} | {"package": package}
     files = {name: hashed(live, f"{name}.bin", data) for name, data in parts.items()}
     manifest = {
         "versions": {"numpy": numpy.version, "tinytorch": tinytorch.version},
         "boot": hashed(live, "boot.js", (LITE / "live/boot.js").read_bytes())["url"],
-        "core": [{"url": name, "bytes": (folder / name).stat().st_size} for name in FETCHED_BY_PYODIDE],
         "files": files,
+        "stdlib": {"url": "python_stdlib.zip", "bytes": (folder / "python_stdlib.zip").stat().st_size},
         "package": entries,
         **json.loads((snapshot / "snapshot.json").read_text()),
     }
     (live / "manifest.json").write_text(json.dumps(manifest, separators=(",", ":")))
 
 
-def memory_snapshot(folder: Path, numpy: Path) -> Path:
+def imported_modules(wheel: Path) -> list[str]:
+    """What importing our package imports of NumPy and of the standard library, as dotted names."""
+    names: set[str] = set()
+    with zipfile.ZipFile(wheel) as archive:
+        for path in map(Path, archive.namelist()):
+            if path.suffix != ".py" or path.parts[1] in IMPORTED_ON_DEMAND:
+                continue
+            for statement in ast.parse(archive.read(path.as_posix()), path.name).body:
+                if isinstance(statement, ast.Import):
+                    names |= {alias.name for alias in statement.names}
+                elif isinstance(statement, ast.ImportFrom) and not statement.level and statement.module:
+                    names.add(statement.module)
+    return sorted(name for name in names if name.split(".")[0] in {"numpy", *sys.stdlib_module_names})
+
+
+def memory_snapshot(folder: Path, numpy: Path, modules: list[str]) -> Path:
     """The cache folder with the memory of a Pyodide that has imported NumPy; made anew on a change."""
     sources = [LITE / "runtime/snapshot.mjs", LITE / "live/boot.js", *LIVE_MODULES, numpy]
     sources += [folder / name for name in (*CORE_FILES, "python_stdlib.zip")]
-    key = hashlib.sha256("".join(sha256(source) for source in sources).encode()).hexdigest()[:24]
+    parts = [*map(sha256, sources), *modules]
+    key = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:24]
     target = cache_dir("snapshot") / key
     if not target.is_dir():
         say("taking the memory snapshot")
@@ -421,7 +438,7 @@ def memory_snapshot(folder: Path, numpy: Path) -> Path:
             for module in LIVE_MODULES:
                 shutil.copy(module, site / module.name)
             run(
-                ["node", str(LITE / "runtime/snapshot.mjs"), f"{folder}/", str(site), str(out)],
+                ["node", str(LITE / "runtime/snapshot.mjs"), f"{folder}/", str(site), str(out), *modules],
                 "taking the memory snapshot under Pyodide",
                 "It needs Node 20 or newer.",
             )

@@ -7,14 +7,17 @@
 // because some modules are imported later.
 //
 // manifest.json says which files there are:
-//   boot      address of this script, and core: [{url, bytes}] of the files that Pyodide fetches by itself
-//   files     {memory, modules, site, package}: {url, bytes}, each a gzip stream
+//   boot      address of this script
+//   files     {core, memory, modules, site, package}: {url, bytes}, each a gzip stream; core is Pyodide's
+//             WebAssembly
+//   stdlib    {url, bytes} of the standard library's zip, which is fetched when a cell imports from it
 //   memory    {size, tableBase, header, runs}: runs are [start, length] of what is not zero, in the order of
 //             the stream; header is Pyodide's own part of the snapshot
 //   modules   [path, length] of NumPy's WebAssembly modules, in the order of linking and of the stream
 //   site, package   [path, length] of the files below site-packages, in the order of the stream
 
 export const SITE_PACKAGES = "/lib/python3.14/site-packages/";
+const EIO = 29; // WASI's number for an input or output error
 
 /**
  * Pyodide's module factory, made to link the given WebAssembly modules before Python starts. Their functions
@@ -63,7 +66,7 @@ export async function startFromSnapshot(base, manifest, progress) {
     ).then((compiled) => modules.push(...compiled)),
   );
   const site = gathered(siteStream);
-  const takeBack = handOver(base + "pyodide.asm.wasm");
+  const takeBack = handOver(base, stream("core"));
   const [{ loadPyodide }, { default: createPyodideModule }] = await Promise.all([
     import(base + "pyodide.mjs"),
     import(base + "pyodide.asm.mjs"),
@@ -81,18 +84,21 @@ export async function startFromSnapshot(base, manifest, progress) {
     stdin: () => null,
   }).finally(takeBack);
   writeFiles(pyodide.FS, await site, manifest.site);
+  fetchWhenRead(pyodide.FS, "/lib/python314.zip", base + manifest.stdlib.url, manifest.stdlib.bytes);
   pyodide.loadedPackages.numpy = "default channel";
   return pyodide;
 }
 
-// Pyodide downloads and compiles its WebAssembly when its script has been read. Here both begin at once, and
-// until takeBack is called, Pyodide's requests for that file get what is on its way already.
-function handOver(wasm) {
+// Pyodide downloads and compiles its WebAssembly when its script has been read. Here both begin at once, from
+// the gzip file, and until takeBack is called Pyodide's own request for it gets what is on its way already.
+// Its request for the standard library gets nothing, because the snapshot has imported what a start needs.
+function handOver(base, core) {
   const { fetch } = self;
   const { instantiateStreaming } = WebAssembly;
-  const compiling = WebAssembly.compileStreaming(fetch(wasm));
+  const compiling = WebAssembly.compileStreaming(new Response(core, { headers: { "Content-Type": "application/wasm" } }));
   compiling.catch(() => {}); // reported where it is awaited
-  self.fetch = async (url, ...options) => (url === wasm ? new Response() : fetch(url, ...options));
+  const answered = [base + "pyodide.asm.wasm", base + "python_stdlib.zip"];
+  self.fetch = async (url, ...options) => (answered.includes(String(url)) ? new Response() : fetch(url, ...options));
   WebAssembly.instantiateStreaming = async (_response, imports) => {
     const module = await compiling;
     return { module, instance: await WebAssembly.instantiate(module, imports) };
@@ -100,6 +106,29 @@ function handOver(wasm) {
   return () => {
     self.fetch = fetch;
     WebAssembly.instantiateStreaming = instantiateStreaming;
+  };
+}
+
+// Give an empty file its length, and its content when it is first read. Python reads without waiting for
+// anything, so the request is a synchronous one.
+function fetchWhenRead(FS, path, url, bytes) {
+  const { node } = FS.lookupPath(path);
+  const operations = node.stream_ops;
+  node.usedBytes = bytes;
+  node.stream_ops = {
+    ...operations,
+    read(...request) {
+      if (node.stream_ops !== operations) {
+        const download = new XMLHttpRequest();
+        download.open("GET", url, false);
+        download.responseType = "arraybuffer";
+        download.send();
+        if (download.status !== 200) throw new FS.ErrnoError(EIO);
+        node.contents = new Uint8Array(download.response);
+        node.stream_ops = operations;
+      }
+      return operations.read(...request);
+    },
   };
 }
 

@@ -44,7 +44,7 @@ async function start(base) {
   try {
     const manifest = await (await checked(fetch(base + "live/manifest.json", { cache: "no-cache" }))).json();
     const { inflate, gathered, startFromSnapshot, startPlain, writeFiles } = await import(base + manifest.boot);
-    const progress = downloads(base, manifest);
+    const progress = downloads(manifest);
     const packageFiles = gathered(inflate(base, manifest.files.package, progress));
     packageFiles.catch(() => {}); // reported below, where it is awaited
     try {
@@ -76,10 +76,9 @@ async function checked(fetching) {
   return response;
 }
 
-// Tells the page how much has arrived. What Pyodide fetches by itself is counted when it is complete.
-function downloads(base, { files, core }) {
-  const total = [...Object.values(files), ...core].reduce((sum, { bytes }) => sum + bytes, 0);
-  const waiting = new Map(core.map(({ url, bytes }) => [new URL(url, base).href, bytes]));
+// Tells the page how much has arrived.
+function downloads({ files }) {
+  const total = Object.values(files).reduce((sum, { bytes }) => sum + bytes, 0);
   let loaded = 0;
   let told = -Infinity;
   const progress = (bytes) => {
@@ -88,12 +87,6 @@ function downloads(base, { files, core }) {
     told = performance.now();
     post("stage", { stage: "download", label: "Downloading Python", loaded, total });
   };
-  new PerformanceObserver((list) => {
-    for (const { name } of list.getEntries()) {
-      progress(waiting.get(name) ?? 0);
-      waiting.delete(name);
-    }
-  }).observe({ type: "resource", buffered: true });
   progress(0);
   return progress;
 }

@@ -11,6 +11,7 @@ import asyncio
 import base64
 import builtins
 import contextlib
+import errno
 import importlib.machinery
 import inspect
 import io
@@ -277,6 +278,8 @@ def explained(error: BaseException) -> str | None:
         return str(error) or "the page has no memory left for this; restart it, or use smaller arrays"
     if isinstance(error, asyncio.CancelledError):
         return "the cell was cancelled"
+    if isinstance(error, OSError) and error.errno == errno.EIO:  # live/boot.js fetches it when it is read
+        return "a module of Python's standard library could not be fetched; run the cell again to try anew"
     if isinstance(error, ModuleNotFoundError) and error.name:
         top = error.name.partition(".")[0]
         if top not in sys.modules and top not in sys.stdlib_module_names:

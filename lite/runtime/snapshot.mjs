@@ -1,15 +1,15 @@
 // Take the memory snapshot that the live cells start from, and pack the files that go with it.
 //
-// usage: node snapshot.mjs PYODIDE_FOLDER SITE_FOLDER OUT_FOLDER
+// usage: node snapshot.mjs PYODIDE_FOLDER SITE_FOLDER OUT_FOLDER MODULE…
 //
-// SITE_FOLDER holds numpy/ unpacked, compiled, and the Python modules of the live cells. OUT_FOLDER gets
-// memory.bin, modules.bin and site.bin (gzip streams) and snapshot.json, their part of the manifest that
-// live/boot.js describes.
+// SITE_FOLDER holds numpy/ unpacked, compiled, and the Python modules of the live cells; the MODULEs are
+// imported, too. OUT_FOLDER gets core.bin, memory.bin, modules.bin and site.bin (gzip streams) and snapshot.json,
+// their part of the manifest that live/boot.js describes.
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
-import { linked, writeFiles } from "../live/boot.js";
+import { SITE_PACKAGES, linked, writeFiles } from "../live/boot.js";
 
 // Pyodide's script is one line of a megabyte, which Node would print above the message of an error.
 process.on("uncaughtException", (error) => {
@@ -17,22 +17,25 @@ process.on("uncaughtException", (error) => {
   process.exit(1);
 });
 
-const [folder, siteFolder, out] = process.argv.slice(2);
+const [folder, siteFolder, out, ...wanted] = process.argv.slice(2);
 const PAGE = 4096;
 const HEADER = 48;
 
-// Imported before the snapshot is taken, so that they cost a page nothing: NumPy whole, and of the standard
-// library what the package and its cells use.
+// Imported before the snapshot is taken, so that they cost a page nothing: NumPy, what a cell is likely to
+// import, what running cells takes, and on top of these the modules that the command line names.
 const PRELUDE = `
-import numpy, numpy.fft, numpy.linalg, numpy.random, numpy.polynomial
-import ast, base64, collections, contextlib, copy, csv, dataclasses, datetime, enum, fractions, functools, gc
-import hashlib, heapq, html, inspect, io, itertools, json, linecache, math, operator, os, pathlib, pprint
-import queue, random, re, shutil, statistics, string, struct, sys, tempfile, textwrap, threading, time, timeit
-import tokenize, tomllib, traceback, types, typing, unicodedata, urllib.parse, warnings, weakref, zipfile, zlib
-import importlib.metadata, importlib.resources
+import numpy, numpy.fft, numpy.linalg, numpy.random
+import collections, copy, dataclasses, datetime, enum, functools, inspect, io, itertools, json, math, operator
+import os, pathlib, random, re, statistics, string, sys, textwrap, time, traceback, typing, warnings
 import pyodide.code, pyodide.ffi, pyodide._package_loader
 import live_cells
+import contextlib, gc
+for name in wanted:
+    with contextlib.suppress(ImportError):
+        __import__(name)
+del name, wanted
 gc.collect()
+[module.__file__ for module in sys.modules.values() if getattr(module, "__file__", None)]
 `;
 
 const filesBelow = (path = "") =>
@@ -70,7 +73,10 @@ const pyodide = await loadPyodide({
 writeFiles(pyodide.FS, site.bytes, site.entries);
 // Python looks for the libraries in the file system before it asks for them; they are linked already.
 writeFiles(pyodide.FS, modules.bytes, modules.entries);
-pyodide.runPython(PRELUDE);
+pyodide.globals.set("wanted", pyodide.toPy(wanted));
+const imported = pyodide.runPython(PRELUDE).toJs();
+// The files of what is imported already need not be sent.
+const later = pack(site.entries.map(([path]) => path).filter((path) => !imported.includes(SITE_PACKAGES + path)));
 
 const snapshot = pyodide.makeMemorySnapshot();
 const headerLength = new Uint32Array(snapshot.buffer, snapshot.byteOffset, 2)[1];
@@ -91,7 +97,8 @@ mkdirSync(out, { recursive: true });
 const write = (name, bytes) => writeFileSync(join(out, name), gzipSync(bytes, { level: 9 }));
 write("memory.bin", Buffer.concat(written));
 write("modules.bin", modules.bytes);
-write("site.bin", site.bytes);
+write("site.bin", later.bytes);
+write("core.bin", readFileSync(join(folder, "pyodide.asm.wasm")));
 writeFileSync(
   join(out, "snapshot.json"),
   JSON.stringify({
@@ -102,7 +109,7 @@ writeFileSync(
       runs,
     },
     modules: modules.entries,
-    site: site.entries,
+    site: later.entries,
   }),
 );
 process.exit(0);

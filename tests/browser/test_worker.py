@@ -316,6 +316,17 @@ def test_without_the_snapshot_python_starts_the_slow_way(
     assert shown(messages) == ["(2.0, array([1., 1.]))"]
 
 
+def test_the_standard_library_is_fetched_when_a_cell_imports_from_it(run: Ask, start: Start) -> None:
+    assert shown(run("import csv\ncsv.__name__")) == ["'csv'"]
+    page, said = start(absent=("python_stdlib.zip",))
+    assert said[-1]["type"] == "ready"
+    assert not [message for message in said if "slow" in message.get("label", "")]
+    code = "import math, random, time\nimport tinytorch as torch\ntorch.ones(2).sum().item()"
+    assert shown(page.evaluate("request => ask(request)", {"type": "run", "code": code})) == ["2.0"]
+    raised = error(page.evaluate("request => ask(request)", {"type": "run", "code": "import csv"}))
+    assert "could not be fetched" in raised["message"]
+
+
 def test_a_start_that_fails_says_which_file_is_missing(
     start: Start,
 ) -> None:
