@@ -196,7 +196,8 @@ class Engine:
         """Visit the nodes behind `outputs`, newest first; yield each with its finished gradient."""
         received = {}
         for output, gradient in zip(outputs, gradients, strict=True):
-            receive(received, node_of(output), first_gradient(output, gradient), False)
+            start = first_gradient(output, gradient)
+            receive(received, node_of(output), start, False)
         for node in newest_first(received):
             if node not in received:
                 continue
