@@ -1,7 +1,7 @@
 """Live cells: marks every code cell of a page so that its script can edit and run it in the browser.
 
 MyST-NB executes the cells when the site is built, so a page is complete without JavaScript. This extension
-wraps each cell in `.tt-cell` with its buttons, puts the bar that starts Python below the page's heading,
+wraps each cell in `.tt-cell` with its buttons, puts the bar that starts Python above the first one,
 shows errors in readable form, and writes each chapter as a notebook for JupyterLite. The page's side is
 `lite/live/`.
 
@@ -17,6 +17,7 @@ from html import escape
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import nbformat
 from docutils import nodes
@@ -56,12 +57,13 @@ BAR = """
 <button type="button" class="tt-button tt-primary" data-tt="start">Start Python</button>
 <button type="button" class="tt-button tt-primary" data-tt="run-all" hidden>Run all</button>
 <button type="button" class="tt-button" data-tt="restart" hidden>Restart Python</button>
-<p class="tt-status">Run and edit the code on this page. {size}Nothing you write leaves your computer.</p>
+<p class="tt-status">Run and change the code on this page{size}.</p>
 </div>
 <progress class="tt-progress" max="1" aria-label="Python is loading" hidden></progress>
 <div class="tt-bar-row tt-bar-more">
 <label><input type="checkbox" data-tt="autostart"> Start by itself on every page</label>
 <a class="tt-notebook" href="{notebook}">Open as notebook</a>
+<span>Nothing you write leaves your computer.</span>
 </div>
 <p class="tt-spoken" role="status"></p>
 </div>
@@ -176,8 +178,9 @@ class MakeCellsLive(SphinxPostTransform):
             )
             live.extend(cell.children)
             cell.replace_self(live)
-        if number:
-            self.add_bar()
+        first = next(iter(self.document.findall(LiveCell)), None)
+        if first is not None:
+            first.parent.insert(first.parent.index(first), self.bar())
 
     def name_of(self, cell: nodes.container, text: str, taken: set[str]) -> str:
         """The author's name for the cell, else "~" and a hash of its text; unique on the page."""
@@ -189,17 +192,12 @@ class MakeCellsLive(SphinxPostTransform):
         taken.add(name)
         return name
 
-    def add_bar(self) -> None:
-        title = next(iter(self.document.findall(nodes.title)), None)
-        place = title.parent if title is not None else self.document
-        notebook = self.config.live_lite_path + f"notebooks/index.html?path={self.env.docname}.ipynb"
-        depth = self.env.docname.count("/")
-        bar = BAR.format(
-            page=escape(self.env.docname),
-            notebook="../" * depth + notebook,
-            size=download_size(),
-        )
-        place.insert(place.index(title) + 1 if title is not None else 0, raw(bar))
+    def bar(self) -> nodes.raw:
+        """What stands above the first live cell of a page."""
+        docname = self.env.docname
+        lite = "../" * docname.count("/") + self.config.live_lite_path
+        notebook = f"{lite}notebooks/index.html?path={quote(docname)}.ipynb"
+        return raw(BAR.format(page=escape(docname), notebook=escape(notebook), size=download_size()))
 
 
 def readable_error(traceback: str) -> nodes.raw:
@@ -223,8 +221,8 @@ def download_size() -> str:
     if not manifest.exists():
         return ""
     listed = json.loads(manifest.read_text())
-    size = sum(file["bytes"] for file in (*listed["core"], *listed["files"].values()))
-    return f"Python is a download of {size / 1e6:.0f} MB at most, which your browser keeps. "
+    size = sum(file["bytes"] for file in (listed["stdlib"], *listed["files"].values()))
+    return f". Python is a download of {size / 1e6:.0f} MB, which your browser keeps"
 
 
 def add_assets(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
