@@ -8,7 +8,6 @@ stay in the processor's cache.
 Names, defaults, numerics and state dicts follow PyTorch 2: https://docs.pytorch.org/docs/stable/optim.html
 """
 
-from bisect import bisect_right
 from collections import defaultdict
 from itertools import accumulate, count, groupby, pairwise
 from math import inf
@@ -28,13 +27,10 @@ RANGES = {"betas": (0, 1)} | dict.fromkeys(
 
 
 class Pack:
-    """Parameters of one dtype whose arrays become views of one flat array, with their state alongside.
-
-    A gradient is never kept here: it is copied, chunk by chunk, into a scratch array when it is used.
-    """
+    """Parameters of one dtype whose arrays become views of one flat array, with their state alongside."""
 
     def __init__(self, params):
-        self.params, self.state = params, {}
+        self.params, self.state, self.plans = params, {}, {}
         self.bounds = [0, *accumulate(p.array.size for p in params)]
         flat = [p.array.reshape(-1) for p in params]
         self.values = flat[0] if len(flat) == 1 else np.concatenate(flat)
@@ -61,20 +57,40 @@ class Pack:
             if name in state.get(p, ()):
                 view[...] = state[p][name].array
                 state[p][name] = wrap(view)
+        self.plans.clear()
+
+    def forget_state(self):
+        """Drop the flat state, to be filled again from another `state`."""
+        self.state, self.plans = {}, {}
 
     def chunks(self, first, last):
-        """Parameters first to last in pieces: (values, gradient, {name: state}, scratch), each 1-d."""
+        """Parameters first to last in pieces: (values, gradient, {name: state}, scratch, a spare), each 1-d."""
         gradients = [p.grad.array.reshape(-1) for p in self.params[first:last]]
+        if (first, last) not in self.plans:
+            self.plans[first, last] = list(self.planned(first, last))
+        for values, state, scratch, spare, pieces in self.plans[first, last]:
+            if len(pieces) == 1:  # the whole chunk lies in one parameter
+                i, part, _ = pieces[0]
+                gradient = gradients[i][part]
+            else:
+                gradient = spare
+                for i, part, place in pieces:
+                    gradient[place] = gradients[i][part]
+            yield values, gradient, state, scratch, spare
+
+    def planned(self, first, last):
+        """The chunks of parameters first to last: views of the flat arrays, and where the gradients are."""
         bounds = self.bounds[first : last + 1]
         for start in range(bounds[0], bounds[-1], self.chunk):
             stop = min(start + self.chunk, bounds[-1])
-            gradient, i = self.gradient[: stop - start], bisect_right(bounds, start) - 1
-            while i < len(gradients) and bounds[i] < stop:
-                low, high = max(start, bounds[i]), min(stop, bounds[i + 1])
-                gradient[low - start : high - start] = gradients[i][low - bounds[i] : high - bounds[i]]
-                i += 1
+            pieces = []
+            for i, (begin, end) in enumerate(pairwise(bounds)):
+                low, high = max(start, begin), min(stop, end)
+                if low < high:
+                    pieces.append((i, slice(low - begin, high - begin), slice(low - start, high - start)))
             state = {name: flat[start:stop] for name, flat in self.state.items()}
-            yield self.values[start:stop], gradient, state, self.scratch[: stop - start]
+            size = stop - start
+            yield self.values[start:stop], state, self.scratch[:size], self.gradient[:size], pieces
 
 
 class Optimizer:
@@ -112,7 +128,8 @@ class Optimizer:
     def update(self, group, step, p, g, state, scratch):
         """Change the values p in place, given their gradient g, in the step-th update (from 1).
 
-        All arrays are 1-d and of one size; g and scratch may be overwritten.
+        All arrays are 1-d and of one size. `state` holds the arrays named by `state_values`; scratch may be
+        overwritten, g may not.
         """
         raise NotImplementedError(f"{self.name}.update")
 
@@ -162,19 +179,18 @@ class Optimizer:
 
     def _step(self, group, pack):
         """Update a pack: neighbours that have gradients and were updated equally often make one run."""
-        wanted = self.state_values(group)
+        wanted, decay = self.state_values(group), group.get("weight_decay", 0)
         for name in wanted.keys() - pack.state.keys():
             pack.add_state(name, wanted[name], self.state)
         runs = groupby(range(len(pack.params)), lambda i: self._next_step(pack.params[i]))
         for step, run in [(step, list(run)) for step, run in runs if step is not None]:
-            for p, g, state, scratch in pack.chunks(run[0], run[-1] + 1):
+            for p, g, state, scratch, spare in pack.chunks(run[0], run[-1] + 1):
                 if group.get("maximize"):
-                    np.negative(g, out=g)
-                if group.get("weight_decay"):
-                    if group.get("decoupled_weight_decay"):
-                        p *= 1 - group["lr"] * group["weight_decay"]
-                    else:
-                        g += np.multiply(p, group["weight_decay"], out=scratch)
+                    g = np.negative(g, out=spare)
+                if decay and group.get("decoupled_weight_decay"):
+                    p *= 1 - group["lr"] * decay
+                elif decay:
+                    g = np.add(g, np.multiply(p, decay, out=scratch), out=spare)
                 self.update(group, step, p, g, state, scratch)
             self._count(pack, run, step, wanted)
 
@@ -240,7 +256,7 @@ class Optimizer:
         self.state = state
         for packs in self._packs:
             for pack in packs:
-                pack.state.clear()
+                pack.forget_state()
 
     def _copied(self, name, value, p):
         if tuple(value.shape) != p.shape:
@@ -289,7 +305,7 @@ class SGD(Optimizer):
             v *= momentum
             v += g if step == 1 else np.multiply(g, 1 - group["dampening"], out=scratch)
             if group["nesterov"]:
-                g += np.multiply(v, momentum, out=scratch)
+                g = np.add(g, np.multiply(v, momentum, out=scratch), out=scratch)
             else:
                 g = v
         p -= np.multiply(g, group["lr"], out=scratch)
@@ -323,16 +339,16 @@ class Adam(Optimizer):
         m += np.multiply(g, 1 - β1, out=scratch)
         # v ← β₂·v + (1 − β₂)·g²
         v *= β2
-        g *= g
-        v += np.multiply(g, 1 - β2, out=scratch)
+        v += np.multiply(np.multiply(g, g, out=scratch), 1 - β2, out=scratch)
         if group["amsgrad"]:
             v = np.maximum(v, state["max_exp_avg_sq"], out=state["max_exp_avg_sq"])
-        # p ← p − lr·m̂ / (√v̂ + ε), where m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ)
+        # p ← p − lr·m̂ / (√v̂ + ε), where m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ). The corrections are numbers,
+        # so they are worked into lr and ε, as the paper proposes at the end of its section 2.
+        correction = (1 - β2**step) ** 0.5
         root = np.sqrt(v, out=scratch)
-        root *= (1 - β2**step) ** -0.5
-        root += group["eps"]
+        root += group["eps"] * correction
         change = np.divide(m, root, out=scratch)
-        change *= group["lr"] / (1 - β1**step)
+        change *= group["lr"] * correction / (1 - β1**step)
         p -= change
 
 
@@ -379,13 +395,13 @@ class RMSprop(Optimizer):
             variance = np.subtract(square_avg, np.multiply(mean, mean, out=scratch), out=scratch)
         root = np.sqrt(variance, out=scratch)
         root += group["eps"]
-        g /= root
+        change = np.divide(g, root, out=scratch)
         if group["momentum"] > 0:
             v = state["momentum_buffer"]
             v *= group["momentum"]
-            v += g
-            g = v
-        p -= np.multiply(g, group["lr"], out=scratch)
+            v += change
+            change = v
+        p -= np.multiply(change, group["lr"], out=scratch)
 
 
 class Adagrad(Optimizer):
@@ -410,6 +426,6 @@ class Adagrad(Optimizer):
         total += np.multiply(g, g, out=scratch)
         root = np.sqrt(total, out=scratch)
         root += group["eps"]
-        g /= root
-        g *= group["lr"] / (1 + (step - 1) * group["lr_decay"])
-        p -= g
+        change = np.divide(g, root, out=scratch)
+        change *= group["lr"] / (1 + (step - 1) * group["lr_decay"])
+        p -= change
