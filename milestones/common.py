@@ -225,7 +225,8 @@ class Run:
             for seed, rows in self.history.items():
                 axes.plot(range(1, len(rows) + 1), [row[name] for row in rows], label=f"seed {seed}")
             axes.set(xlabel="epoch", ylabel=label)
-            axes.legend()
+            if len(self.history) <= 8:
+                axes.legend()
 
         return picture
 

@@ -87,19 +87,19 @@ def train(run):
         weight, bias = model.weight.detach().cpu()[0], model.bias.item()
         modern.append(percent_right(weight, bias, unseen_x, unseen_y))
         print(
-            f"seed {seed}: {sum(mistakes)} mistakes in {len(mistakes)} epochs (at most {bound:.0f}), then the rule is "
-            f"right for {rule[-1]:.1f} % of unseen points; gradient descent {modern[-1]:.1f} %"
+            f"seed {seed}: {sum(mistakes)} mistakes (at most {bound:.0f}) in {len(mistakes)} epochs; the "
+            f"rule is right for {rule[-1]:.1f} % of unseen points, gradient descent for {modern[-1]:.1f} %"
         )
 
     def picture(axes):
-        colors = np.where(y.numpy() > 0, "tab:blue", "tab:orange")
-        axes.scatter(*x.numpy().T, c=colors, s=12)
+        for label, marker in ((-1, "o"), (1, "+")):
+            axes.scatter(*x.numpy()[y.numpy() == label].T, c="gray", marker=marker, label=f"label {label}")
         across = np.array([-1.0, 1.0])
         lines = (w, threshold, "Rosenblatt's rule"), (weight, bias, "gradient descent")
         for slope, offset, name in lines:
             axes.plot(across, -(slope[0].item() * across + offset) / slope[1].item(), label=name)
         axes.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal", xlabel="$x_1$", ylabel="$x_2$")
-        axes.legend()
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
 
     run.draw(picture)
     show_failure(run)
@@ -122,9 +122,9 @@ def show_failure(run):
         reached.append(percent_right(w, b, x, y))
     best = 50 * (1 + erf(1 / sqrt(2)))
     print(
-        f"\nTwo clouds that overlap: no line separates them. In epoch {len(mistakes)} the rule still makes "
-        f"{mistakes[-1]} mistakes\nin {len(x)} points, and where it stops is luck: after 1 to 10 epochs it is "
-        f"right for {min(reached):.0f} to {max(reached):.0f} %.\nThe best line is right for {best:.0f} %."
+        f"\nTwo clouds that overlap: no line separates them. In epoch {len(mistakes)} the rule still makes\n"
+        f"{mistakes[-1]} mistakes in {len(x)} points, and where it stops is luck: after 1 to 10 epochs it is "
+        f"right for {min(reached):.0f}\nto {max(reached):.0f} %. The best line is right for {best:.0f} % of such points."
     )
 
 

@@ -57,8 +57,8 @@ def train(run):
     *_, loss = fit(single, optimizer, inputs, targets, range(run.epoch_count))
     line = best_line()
     print(f"One layer, trained: loss {loss:.3f}, and log 2 = 0.693 is what guessing costs.")
-    print(f"The best of 68,921 lines gets {line} of the 4 answers right, {line / 4:.0%}. No line gets all: add up")
-    print("b <= 0, w1 + b > 0 and w2 + b > 0 to w1 + w2 + b > -b >= 0; but (1, 1) needs w1 + w2 + b <= 0.")
+    print(f"The best of 68,921 lines gets {line} of the 4 answers right, {line / 4:.0%}. No line gets all:")
+    print("b <= 0, w1 + b > 0, w2 + b > 0 add up to w1 + w2 + b > -b >= 0; (1, 1) needs w1 + w2 + b <= 0.")
 
     failures = []
     for seed in run.seeds:
