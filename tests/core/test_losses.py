@@ -106,7 +106,7 @@ def test_derivative_agrees_with_differences(name, arguments, draw, draw_target, 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("shape", LOGITS, ids=str)
 @pytest.mark.parametrize(
-    ("smoothing", "weighted", "ignored"), product((0.0, 0.1, 1.0), (False, True), (-100, 0))
+    ("smoothing", "weighted", "ignored"), list(product((0.0, 0.1, 1.0), (False, True), (-100, 0)))
 )
 def test_cross_entropy_over_classes_is_pytorchs(torch, shape, smoothing, weighted, ignored, reduction):
     for dtype in ("float32", "float64"):
@@ -118,7 +118,7 @@ def test_cross_entropy_over_classes_is_pytorchs(torch, shape, smoothing, weighte
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("shape", LOGITS, ids=str)
-@pytest.mark.parametrize(("smoothing", "weighted"), product((0.0, 0.1), (False, True)))
+@pytest.mark.parametrize(("smoothing", "weighted"), list(product((0.0, 0.1), (False, True))))
 def test_cross_entropy_over_probabilities_is_pytorchs(torch, shape, smoothing, weighted, reduction):
     x, _, weight = logits_and_classes(shape, "float64")
     target = np.exp(random(shape, seed=3))
@@ -130,7 +130,7 @@ def test_cross_entropy_over_probabilities_is_pytorchs(torch, shape, smoothing, w
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("shape", LOGITS, ids=str)
-@pytest.mark.parametrize(("weighted", "ignore_index"), product((False, True), (-100, 0)))
+@pytest.mark.parametrize(("weighted", "ignore_index"), list(product((False, True), (-100, 0))))
 def test_nll_loss_is_pytorchs(torch, shape, weighted, ignore_index, reduction):
     x, target, weight = logits_and_classes(shape, "float64")
     arguments = {"reduction": reduction, "ignore_index": ignore_index}
@@ -145,7 +145,7 @@ def logits_and_classes(shape, dtype):
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize(("smoothing", "shape"), product((0.0, 0.2), LOGITS), ids=str)
+@pytest.mark.parametrize(("smoothing", "shape"), list(product((0.0, 0.2), LOGITS)), ids=str)
 def test_derivative_of_cross_entropy_agrees_with_differences(shape, smoothing, reduction):
     x, target, weight = logits_and_classes(shape, "float64")
 
@@ -156,7 +156,7 @@ def test_derivative_of_cross_entropy_agrees_with_differences(shape, smoothing, r
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize(("weighted", "positive"), product((False, True), (False, True)))
+@pytest.mark.parametrize(("weighted", "positive"), list(product((False, True), (False, True))))
 def test_binary_cross_entropy_with_weights_is_pytorchs(torch, weighted, positive, reduction):
     arguments = {"reduction": reduction}
     arguments |= {"weight": tensor(probabilities((4, 1), seed=3))} if weighted else {}
