@@ -216,7 +216,7 @@ def describe_images(output: nodes.Element, maker: str) -> None:
 
 
 def download_size() -> str:
-    """What Start downloads, as the runtime's own manifest has it."""
+    """What Start downloads, as the manifest of the page's Python has it."""
     manifest = LITE / "static" / "pyodide" / "live" / "manifest.json"
     if not manifest.exists():
         return ""

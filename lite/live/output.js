@@ -90,6 +90,8 @@ export class Output {
       const block = element("div", "output tt-image");
       const image = element("img");
       image.src = `data:${mime};base64,${content}`;
+      // Figures are drawn with more pixels than they show.
+      if (metadata[mime]?.width) image.width = metadata[mime].width;
       image.alt = metadata.alt ?? `Picture made by ${this.name}`;
       block.append(image);
       this.#add(block);

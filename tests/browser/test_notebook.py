@@ -11,7 +11,7 @@ BOOTED = 90_000  # ms
 
 def test_open_as_notebook_and_import_tinytorch(open_page: Open) -> None:
     page = open_page(CHAPTER, trouble=("/lite/api/",))
-    title = page.locator("h1").inner_text().rstrip("#").strip()
+    title = page.locator("article h1").inner_text().rstrip("#").strip()
     page.get_by_role("link", name="Open as notebook").click()
     first = page.locator(".jp-CodeCell .cm-content").first
     expect(first).to_be_visible(timeout=BOOTED)
