@@ -55,7 +55,6 @@ from .core.tensor import (
     tensor,
     transpose,
     uint8,
-    var,
     zeros,
 )
 from .ops.creation import (
@@ -138,6 +137,7 @@ from .ops.reductions import (
     norm,
     prod,
     std,
+    var,
 )
 from .ops.selection import (
     argsort,

@@ -175,6 +175,12 @@ REDUCTIONS = [
     Row("var", over("var", 0, -1, (0, 2), [0, 1]), (((2, 3, 4),),), ints=False),
     Row("var population", lambda T, a: a.var(1, correction=0), REDUCED, ints=False),
     Row("std", over("std", 0, -1, (0, 2), [0, 1]), (((2, 3, 4),),), ints=False),
+    Row(
+        "var and std unbiased",
+        lambda T, a: [a.var(1, False), a.std(unbiased=False)],
+        (((2, 3),),),
+        ints=False,
+    ),
     Row("std population", lambda T, a: T.std(a, dim=1, correction=0), (((2, 3, 4),),), ints=False),
     Row("amax", over("amax", 0, -1, (0, 2)), REDUCED),
     Row("amin", over("amin", 0, -1, (0, 2)), REDUCED),

@@ -52,7 +52,7 @@ METHODS = {
     "reshape_as": shapes.view_as,
     "swapaxes": tensor.transpose,
     # reductions
-    **named(reductions, "amin argmin any all std prod cumsum cumprod logsumexp norm max min"),
+    **named(reductions, "amin argmin any all var std prod cumsum cumprod logsumexp norm max min"),
     # selection and order
     **named(
         selection,

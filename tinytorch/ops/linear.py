@@ -1,7 +1,5 @@
 """Products of vectors, matrices and more: all of them made of module 01's matmul, mul and sum."""
 
-from string import ascii_letters
-
 import numpy as np
 
 from ..core.tensor import Tensor, matmul, mul, permute, reshape, sum
@@ -9,6 +7,7 @@ from .elementwise import add
 from .shapes import diagonal
 
 ELLIPSIS_LETTERS = "αβγδεζηθικλμνξοπ"
+PATH_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"  # what np.einsum_path reads
 
 
 def check_rank(name, **tensors):
@@ -124,7 +123,7 @@ def contraction_order(terms, result, sizes):
     """Pairs of positions in the shrinking list of operands, the cheapest order that a greedy search finds."""
     if len(terms) < 3:
         return [(0, 1)] * (len(terms) - 1)
-    plain = dict(zip(sizes, ascii_letters, strict=False))
+    plain = dict(zip(sizes, PATH_LETTERS, strict=False))
     spelled = ["".join(plain[letter] for letter in term) for term in [*terms, result]]
     stand_ins = [np.broadcast_to(np.float32(0), [sizes[letter] for letter in term]) for term in terms]
     path, _ = np.einsum_path(",".join(spelled[:-1]) + "->" + spelled[-1], *stand_ins, optimize="greedy")

@@ -5,7 +5,8 @@ from collections import namedtuple
 import numpy as np
 
 from ..core.autograd import among_ties, derivative, restored, var_a
-from ..core.tensor import Tensor, amax, argmax, axes, int64, op, var
+from ..core.tensor import Tensor, amax, argmax, axes, int64, op
+from ..core.tensor import var as variance
 from .elementwise import maximum, minimum
 from .selection import gather
 from .shapes import squeeze
@@ -41,9 +42,9 @@ def all(a, dim=None, keepdim=False):
 
 
 @op
-def std(a, dim=None, correction=1, keepdim=False):
-    """Standard deviation over `dim`: the square root of `var`; its gradient at 0 is 0."""
-    return np.sqrt(var.fn(a, dim, correction, keepdim))
+def deviation(a, dim, correction, keepdim):
+    """The square root of `variance`; its gradient at 0 is 0."""
+    return np.sqrt(variance.fn(a, dim, correction, keepdim))
 
 
 @op
@@ -102,7 +103,7 @@ def exponent_of(p):
     return 2.0 if p == "fro" else float(p)
 
 
-def std_a(g, out, a, dim, correction, keepdim):
+def deviation_a(g, out, a, dim, correction, keepdim):
     return var_a(np.divide(g, 2 * out, out=np.zeros_like(out), where=out != 0), a, dim, correction, keepdim)
 
 
@@ -142,7 +143,7 @@ def norm_a(g, out, a, p, dim, keepdim):
 
 
 derivative(amin, among_ties)
-derivative(std, std_a)
+derivative(deviation, deviation_a)
 derivative(prod, prod_a)
 derivative(cumsum, reversed_cumsum)
 derivative(
@@ -152,6 +153,20 @@ derivative(
     ),
 )
 derivative(norm, norm_a)
+
+
+# PyTorch's other ways to call: `unbiased` for the correction, max and min in three forms.
+
+
+def var(a, dim=None, unbiased=True, keepdim=False, correction=None):
+    """Variance over `dim`, divided by n - correction; `unbiased` False is correction 0."""
+    return variance(a, dim, int(unbiased) if correction is None else correction, keepdim)
+
+
+def std(a, dim=None, unbiased=True, keepdim=False, correction=None):
+    """Standard deviation over `dim`: the square root of `var`; its gradient at 0 is 0."""
+    return deviation(a, dim, int(unbiased) if correction is None else correction, keepdim)
+
 
 Extremum = namedtuple("Extremum", "values indices")
 
