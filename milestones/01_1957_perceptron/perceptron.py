@@ -87,8 +87,8 @@ def train(run):
         weight, bias = model.weight.detach().cpu()[0], model.bias.item()
         modern.append(percent_right(weight, bias, unseen_x, unseen_y))
         print(
-            f"seed {seed}: {sum(mistakes)} mistakes (at most {bound:.0f}) in {len(mistakes)} epochs; the "
-            f"rule is right for {rule[-1]:.1f} % of unseen points, gradient descent for {modern[-1]:.1f} %"
+            f"seed {seed}: {sum(mistakes)} mistakes (at most {bound:.0f}) in {len(mistakes)} epochs; "
+            f"unseen points {rule[-1]:.1f} %, by gradient descent {modern[-1]:.1f} %"
         )
 
     def picture(axes):
@@ -99,7 +99,7 @@ def train(run):
         for slope, offset, name in lines:
             axes.plot(across, -(slope[0].item() * across + offset) / slope[1].item(), label=name)
         axes.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal", xlabel="$x_1$", ylabel="$x_2$")
-        axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+        axes.figure.legend(loc="outside right upper")
 
     run.draw(picture)
     show_failure(run)
@@ -123,8 +123,8 @@ def show_failure(run):
     best = 50 * (1 + erf(1 / sqrt(2)))
     print(
         f"\nTwo clouds that overlap: no line separates them. In epoch {len(mistakes)} the rule still makes\n"
-        f"{mistakes[-1]} mistakes in {len(x)} points, and where it stops is luck: after 1 to 10 epochs it is "
-        f"right for {min(reached):.0f}\nto {max(reached):.0f} %. The best line is right for {best:.0f} % of such points."
+        f"{mistakes[-1]} mistakes in {len(x)} points, and where it stops is luck: after 1 to 10 epochs it\n"
+        f"is right for {min(reached):.0f} to {max(reached):.0f} %. The best line is right for {best:.0f} %."
     )
 
 
