@@ -220,8 +220,7 @@ def download_size() -> str:
     manifest = LITE / "static" / "pyodide" / "live" / "manifest.json"
     if not manifest.exists():
         return ""
-    listed = json.loads(manifest.read_text())
-    size = sum(file["bytes"] for file in (listed["stdlib"], *listed["files"].values()))
+    size = sum(file["bytes"] for file in json.loads(manifest.read_text())["files"].values())
     return f". Python is a download of {size / 1e6:.0f} MB, which your browser keeps"
 
 
