@@ -414,7 +414,7 @@ class Tensor:
         """Take the value of `result` in place: what every method with a trailing underscore ends with."""
         if result.shape != self.shape:
             raise ValueError(f"in-place: the result has shape {result.shape} and the tensor {self.shape}")
-        if not np.can_cast(result.dtype, self.dtype, "same_kind"):
+        if result.dtype != self.dtype and not np.can_cast(result.dtype, self.dtype, "same_kind"):
             raise TypeError(f"in-place: a result of {result.dtype} does not fit into a tensor of {self.dtype}")
         if Op.engine is None or not Op.engine.rebind(self, result):
             self.array[...] = result.array

@@ -10,22 +10,26 @@ from ..core.tensor import Tensor, getitem, int64, op, prod, where, wrap
 # Along one dimension, `index` names a position for every element of the result.
 
 
-def places_of(shape, dim, index):
-    """For each element of `index` the row-major place in `shape` that gather reads and scatter writes."""
+def covered(shape, dim, index):
+    """The part of a tensor of `shape` that `index` runs over along `dim`, as slices; an error if it can't."""
     if len(shape) != index.ndim:
         raise ValueError(f"index has {index.ndim} dimensions and the tensor {len(shape)}; they must agree")
     if index.size and (index.max() >= shape[dim] or index.min() < 0):
         span = f"index runs from {index.min()} to {index.max()}"
         raise IndexError(f"{span}, dimension {dim} of size {shape[dim]} allows 0 to {shape[dim] - 1}")
-    places = np.arange(prod(shape)).reshape(shape)
-    covered = tuple(slice(None) if d == dim % len(shape) else slice(n) for d, n in enumerate(index.shape))
-    return np.take_along_axis(places[covered], index, axis=dim)
+    return tuple(slice(None) if d == dim % len(shape) else slice(n) for d, n in enumerate(index.shape))
+
+
+def places_of(shape, dim, index):
+    """For each element of `index` the row-major place in `shape` that gather reads and scatter writes."""
+    part = covered(shape, dim, index)
+    return np.take_along_axis(np.arange(prod(shape)).reshape(shape)[part], index, axis=dim)
 
 
 @op
 def gather(a, dim, index):
     """Pick along one dimension: out[i][j] = a[i][index[i][j]] for dim=1. `index` is int64, of a's rank."""
-    return a.reshape(-1)[places_of(a.shape, dim, index)]
+    return np.take_along_axis(a[covered(a.shape, dim, index)], index, axis=dim)
 
 
 @op
