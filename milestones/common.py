@@ -215,7 +215,7 @@ class Run:
         figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
         axes.set_title(f"{self.milestone.title}, {self.milestone.year}")
         picture(axes)
-        figure.savefig(self.plot)
+        figure.savefig(self.plot, bbox_inches="tight")
         print(f"drawn into {self.plot}")
 
     def curves(self, name: str, label: str) -> "Callable[[Any], None]":
