@@ -45,6 +45,7 @@ STATIC = LITE / "static" / "pyodide"
 STAMP = "runtime-stamp.json"
 
 CORE_FILES = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "package.json")
+KEPT_SNAPSHOTS = 3  # in the cache, so that going back to an older commit needs no new one
 SNAPSHOT_PARTS = ("core", "memory", "modules", "site")
 IMPORTED_ON_DEMAND = ("datasets", "journey", "tito")  # subpackages that `import tinytorch` does not import
 LIVE_MODULES = (LITE / "runtime/live_cells.py", LITE / "runtime/live_figures.py")
@@ -444,6 +445,8 @@ def memory_snapshot(folder: Path, numpy: Path, modules: list[str]) -> Path:
             )
             if not target.is_dir():  # another build may have been faster
                 os.replace(out, target)
+        for old in sorted(target.parent.iterdir(), key=lambda path: path.stat().st_mtime)[:-KEPT_SNAPSHOTS]:
+            shutil.rmtree(old, ignore_errors=True)
     return target
 
 

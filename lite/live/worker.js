@@ -112,12 +112,18 @@ async function run({ id, code, filename = "cell" }) {
   if (/\bimport\b/.test(code)) {
     await pyodide.loadPackagesFromImports(code, {
       messageCallback(message) {
-        if (message.startsWith("Loading ")) post("stage", { stage: "extra", label: message });
+        const names = message.match(/^Loading (.*)$/)?.[1].split(", ");
+        if (names) post("stage", { stage: "extra", label: `Loading ${withoutDependencies(names).join(", ")}` });
       },
       errorCallback: (message) => console.warn(message),
     });
   }
   return await runCell(code, id, filename);
+}
+
+function withoutDependencies(names) {
+  const { packages } = pyodide.lockfile;
+  return names.filter((name) => !names.some((other) => packages[other].depends.includes(name)));
 }
 
 function write({ path, text }) {
