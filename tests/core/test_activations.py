@@ -19,6 +19,7 @@ POINTWISE = [
     ("leaky_relu", {}),
     ("leaky_relu", {"negative_slope": 0.3}),
     ("leaky_relu", {"negative_slope": -0.5}),
+    ("leaky_relu", {"negative_slope": 3.0}),
     ("sigmoid", {}),
     ("tanh", {}),
     ("silu", {}),
@@ -32,7 +33,7 @@ ALONG = [
     for name in ("softmax", "log_softmax")
     for shape in ((5,), (1,), (3, 4), (2, 3, 4), (3, 1), (0, 3), (3, 0))
     for dim in (*range(len(shape)), -1)
-]
+] + [("softmax", (), 0), ("log_softmax", (), -1)]
 SHAPES = [(), (1,), (7,), (3, 4), (2, 3, 4), (0, 3), (2, 300)]
 TOLERANCE = {"float16": 4e-3, "float32": 1e-5, "float64": 1e-12}
 

@@ -286,6 +286,17 @@ def test_a_target_that_is_neither_classes_nor_probabilities_is_an_error(target, 
         losses.cross_entropy(tt.zeros(2, 3), target)
 
 
+@pytest.mark.parametrize("name", ["cross_entropy", "nll_loss"])
+def test_an_input_that_holds_no_logits_is_an_error(name):
+    loss = getattr(losses, name)
+    with pytest.raises(ValueError, match=r"dimension for the classes; int64 \(1, 2\) came"):
+        loss(tensor([[1, 2]]), tensor([0]))
+    with pytest.raises(ValueError, match=r"dimension for the classes; float32 \(\) came"):
+        loss(tensor(1.0), tensor(0))
+    with pytest.raises(TypeError, match="target must be a Tensor, list came"):
+        loss(tt.zeros(2, 3), [0, 1])
+
+
 def test_settings_out_of_range_are_errors():
     x, target = tt.zeros(2, 3), tensor([0, 1])
     with pytest.raises(ValueError, match=r"label_smoothing is between 0 and 1, 1\.5 came"):

@@ -33,8 +33,9 @@ def relu(input):
 
 @op
 def leaky_relu(input, negative_slope=0.01):
-    """x where x > 0, else negative_slope * x."""
-    return np.where(input > 0, input, input * negative_slope)
+    """x where x > 0, else negative_slope * x: the larger of the two, or the smaller for a slope above 1."""
+    larger = np.maximum if negative_slope <= 1 else np.minimum
+    return larger(input, input * negative_slope)
 
 
 # The ones that squash.
@@ -83,8 +84,8 @@ def softplus(input, beta=1.0, threshold=20.0):
     """
     x = floating(input)
     z = x * beta
-    smooth = np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
-    return np.where(z > threshold, x, smooth / beta)
+    smooth = (np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))) / beta
+    return np.where(z > threshold, x, smooth)
 
 
 @op
@@ -154,7 +155,7 @@ def softmax(input, dim):
 def log_softmax(input, dim):
     """The logarithm of softmax, x_i - log sum_j exp(x_j): finite where softmax itself rounds to 0."""
     out = below_largest(input, dim)
-    if out.size:
+    if out.size:  # the logarithm of no sum would warn
         out -= np.log(np.exp(out).sum(dim, keepdims=True))
     return out
 
@@ -163,7 +164,7 @@ def below_largest(x, dim):
     """x - max(x) along `dim`; in a row of -inf, nan without a warning."""
     x = floating(x)
     with np.errstate(invalid="ignore"):
-        return x - x.max(dim, keepdims=True, initial=-np.inf)
+        return np.subtract(x, x.max(dim, keepdims=True, initial=-np.inf), out=np.empty_like(x))
 
 
 # What they share.

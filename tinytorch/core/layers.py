@@ -55,9 +55,13 @@ class Module:
     def __setattr__(self, name, value):
         """A Parameter, a Module, or a new value under a registered name goes into its registry."""
         held = self._registry_of(name)
-        module_or_held = "_modules" if isinstance(value, Module) else held
-        registry = "_parameters" if isinstance(value, Parameter) else module_or_held
-        if registry is None:
+        if isinstance(value, Parameter):
+            registry = "_parameters"
+        elif isinstance(value, Module):
+            registry = "_modules"
+        elif held is not None:
+            registry = held
+        else:
             object.__setattr__(self, name, value)
             return
         if registry not in self.__dict__:

@@ -101,20 +101,21 @@ def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean
     """
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is between 0 and 1, {label_smoothing} came")
-    if to_array(target).dtype.kind == "f":
+    x, labels = arrays_of("cross_entropy", input, target)
+    if labels.dtype.kind == "f":
         distribution, scale = probabilities_of(input, target, weight, reduction, label_smoothing)
         return distribution_cross_entropy(input, distribution, scale)
-    classes, row_weight, scale = classes_of("cross_entropy", input, target, weight, ignore_index, reduction)
+    classes, row_weight, scale = classes_of("cross_entropy", x, labels, weight, ignore_index, reduction)
     if label_smoothing == 0:
         return class_cross_entropy(input, classes, row_weight, scale)
-    kept = to_array(target) != ignore_index
-    distribution = smoothed(classes, row_weight, kept, input, weight, label_smoothing)
+    distribution = smoothed(x, classes, row_weight, labels != ignore_index, weight, label_smoothing)
     return distribution_cross_entropy(input, distribution, scale)
 
 
 def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean"):
     """-x_t, the negative log-likelihood, for log-probabilities x. Arguments as in cross_entropy."""
-    return class_nll(input, *classes_of("nll_loss", input, target, weight, ignore_index, reduction))
+    x, labels = arrays_of("nll_loss", input, target)
+    return class_nll(input, *classes_of("nll_loss", x, labels, weight, ignore_index, reduction))
 
 
 @op
@@ -123,7 +124,8 @@ def class_cross_entropy(input, classes, row_weight, scale):
     x = class_rows(input)
     with np.errstate(invalid="ignore"):
         x = x - x.max(1, keepdims=True)
-    losses = np.log(np.exp(x).sum(1)) - x[np.arange(len(x)), classes.ravel()]
+    true = x[np.arange(len(x)), classes.ravel()]
+    losses = np.log(np.exp(x, out=x).sum(1)) - true
     return weighed(losses.reshape(classes.shape), row_weight, scale)
 
 
@@ -163,9 +165,20 @@ def class_rows(x):
     return x.reshape(prod(x.shape[:-1]), x.shape[-1])
 
 
-def classes_of(name, input, target, weight, ignore_index, reduction):
+def arrays_of(name, input, target):
+    """Both as arrays; the input holds floats and has a dimension for the classes."""
+    for argument, value in (("input", input), ("target", target)):
+        if not hasattr(value, "dtype"):
+            raise TypeError(f"{name}: {argument} must be a Tensor, {type(value).__name__} came")
+    if input.dtype.kind != "f" or not input.ndim:
+        raise ValueError(
+            f"{name}: input holds floats and a dimension for the classes; {input.dtype} {input.shape} came"
+        )
+    return to_array(input), to_array(target)
+
+
+def classes_of(name, x, classes, weight, ignore_index, reduction):
     """The target of a loss over classes, checked: (classes, weight of each or None, scale of their sum)."""
-    x, classes = to_array(input), to_array(target)
     axis = class_axis(x)
     count, expected = x.shape[axis], (*x.shape[:axis], *x.shape[axis + 1 :])
     if classes.dtype.kind not in "iu" or classes.shape != expected:
@@ -193,10 +206,9 @@ def check_class_weight(name, weight, count):
     return weight
 
 
-def smoothed(classes, row_weight, kept, input, weight, label_smoothing):
-    """The distribution that label smoothing makes of classes, in the input's shape, weights included."""
-    x, weight = to_array(input), to_array(weight)
-    axis = class_axis(x)
+def smoothed(x, classes, row_weight, kept, weight, label_smoothing):
+    """The distribution that label smoothing makes of classes, in the shape of x, weights included."""
+    axis, weight = class_axis(x), to_array(weight)
     count = x.shape[axis]
     spread = np.full_like(x, label_smoothing / count, shape=(*classes.shape, count))  # (N, d1, …, C)
     spread *= kept[..., None] if weight is None else kept[..., None] * weight

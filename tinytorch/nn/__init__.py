@@ -1,5 +1,7 @@
 """Names in PyTorch's shape: `tinytorch.nn`, the layers (core module 03) and what is built on them."""
 
+from importlib import import_module
+
 from ..core.layers import (
     Dropout,
     Flatten,
@@ -11,7 +13,7 @@ from ..core.layers import (
     Parameter,
     Sequential,
 )
-from . import functional, init, utils
+from . import functional, init
 from .activation import GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh
 from .containers import ParameterList
 from .loss import (
@@ -59,3 +61,10 @@ __all__ = [
     "init",
     "utils",
 ]
+
+
+def __getattr__(name):
+    """Import `utils` at its first use, since it brings core module 07 with it."""
+    if name == "utils":
+        return import_module(".utils", __name__)
+    raise AttributeError(f"tinytorch.nn has no '{name}'; the reference lists what of torch.nn is missing")
