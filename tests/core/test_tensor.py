@@ -346,7 +346,7 @@ def test_operators_with_an_equals_sign_write_the_memory():
         (
             lambda x: x.long().div_(2),
             TypeError,
-            "in-place: a result of float32 does not fit into a tensor of int64",
+            "in-place: a result of float32 does not fit a tensor of int64",
         ),
         (lambda x: x.long().add_(0.5), TypeError, "does not fit"),
         (lambda x: x.__setitem__(5, 1.0), IndexError, "index 5 is out of bounds"),
@@ -425,7 +425,11 @@ REFUSED = {
         ValueError,
         r"matmul\(\(2, 3\), \(4, 5\)\): inner sizes 3 and 4 differ",
     ),
-    "matmul with a number": (lambda: torch.ones(2) @ torch.tensor(2.0), ValueError, "a 0-d tensor is neither"),
+    "matmul with a number": (
+        lambda: torch.ones(2) @ torch.tensor(2.0),
+        ValueError,
+        "a 0-d tensor is neither",
+    ),
     "reshape that does not fit": (
         lambda: torch.ones(2, 3).reshape(4, 2),
         ValueError,

@@ -29,7 +29,7 @@ _order = count()
 class Node:
     """How one tensor came about. `edges` is None once a backward pass has freed it."""
 
-    __slots__ = ("op", "order", "edges", "retained")
+    __slots__ = ("edges", "op", "order", "retained")
     leaf = False
 
     def __init__(self, op, edges):
@@ -58,7 +58,7 @@ class Node:
 class Edge:
     """One input of a recorded Op: its derivative function, and the values that function asked for."""
 
-    __slots__ = ("parent", "derivative", "values", "watched", "shape", "dtype")
+    __slots__ = ("derivative", "dtype", "parent", "shape", "values", "watched")
 
     def __init__(self, parent, derivative, values, watched, array):
         self.parent, self.derivative, self.values, self.watched = parent, derivative, values, watched
@@ -144,10 +144,12 @@ class Engine:
                 if followed:
                     function, values, watched = self._saved(op, position, args, arrays, result)
                     shares = Shares(function)
-                    for i in followed:
-                        edges.append(Edge(node_of(arg[i]), shares.of(i), values, watched, arg[i].array))
+                    edges += [
+                        Edge(node_of(arg[i]), shares.of(i), values, watched, arg[i].array) for i in followed
+                    ]
             elif isinstance(arg, Tensor) and arg.requires_grad:
-                edges.append(Edge(node_of(arg), *self._saved(op, position, args, arrays, result), arg.array))
+                function, values, watched = self._saved(op, position, args, arrays, result)
+                edges.append(Edge(node_of(arg), function, values, watched, arg.array))
         if edges:
             result.requires_grad, result.node = True, Node(op.__name__, edges)
 
@@ -168,15 +170,15 @@ class Engine:
         return function, values, watched
 
     def rebind(self, tensor, result):
-        """Let `tensor` become `result`, history and all. False when nothing is recorded: then memory is written."""
+        """Let `tensor` become `result`, history and all; False where nothing is recorded."""
         if not mode.enabled or not (tensor.requires_grad or result.requires_grad):
             return False
         if tensor.requires_grad and tensor.is_leaf:
-            raise RuntimeError("in-place: this tensor is a leaf that requires grad; change it under no_grad()")
+            raise RuntimeError("in-place: this tensor is a leaf that requires grad; use no_grad()")
         if tensor.memory.viewed:
-            raise RuntimeError("in-place: this tensor has views that would lose their history; write x = x + y instead")
-        tensor.array, tensor.memory, tensor.node = result.array.astype(tensor.dtype, copy=False), result.memory, result.node
-        tensor.requires_grad = result.requires_grad
+            raise RuntimeError("in-place: this tensor has views, which would lose their history")
+        tensor.array, tensor.memory = result.array.astype(tensor.dtype, copy=False), result.memory
+        tensor.node, tensor.requires_grad = result.node, result.requires_grad
         return True
 
     def backward(self, tensor, gradient=None, retain_graph=False):
@@ -184,7 +186,7 @@ class Engine:
         with np.errstate(all="ignore"):  # inf and nan come without a warning, as in the forward pass
             for node, (g, owned) in self.walk([tensor], [gradient], retain_graph):
                 holder = node.tensor() if node.leaf else node.retained and node.retained()
-                if holder is None or node.leaf and not holder.requires_grad:
+                if holder is None or (node.leaf and not holder.requires_grad):
                     continue
                 if holder.grad is None:
                     holder.grad = wrap(g if owned else g.copy())
@@ -194,7 +196,7 @@ class Engine:
 
     def walk(self, outputs, gradients, retain_graph):
         """Visit the nodes behind `outputs`, newest first; yield each with its finished gradient."""
-        received = {}
+        received: dict[Node, tuple] = {}
         for output, gradient in zip(outputs, gradients, strict=True):
             start = first_gradient(output, gradient)
             receive(received, node_of(output), start, False)
@@ -235,7 +237,7 @@ def node_of(tensor):
     """The tensor's node; a leaf gets one at its first use."""
     if tensor.node is None:
         if tensor.dtype.kind != "f":
-            raise TypeError(f"autograd: a tensor of {tensor.dtype} has no gradient; use requires_grad on floats only")
+            raise TypeError(f"autograd: a tensor of {tensor.dtype} has no gradient, only floats have")
         tensor.node = Leaf(tensor)
     return tensor.node
 
@@ -246,7 +248,7 @@ def first_gradient(output, gradient):
         raise RuntimeError("backward: this tensor does not require grad and no history leads to it")
     if gradient is None:
         if output.array.size != 1:
-            raise RuntimeError(f"backward: a tensor of shape {output.shape} needs a gradient argument of that shape")
+            raise RuntimeError(f"backward: a tensor of shape {output.shape} needs a gradient of that shape")
         return np.ones_like(output.array)
     gradient = gradient.array if isinstance(gradient, Tensor) else np.asarray(gradient, output.dtype)
     if gradient.shape != output.shape:
@@ -270,12 +272,12 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=False, allow_unused=Fa
         node.retained = node.retained or (lambda: None)
     try:
         with np.errstate(all="ignore"):
-            found = {node: g for node, (g, _) in Op.engine.walk(outputs, starts, retain_graph)}
+            found = {node: g for node, (g, _) in engine.walk(outputs, starts, retain_graph)}
     finally:
         for node, retained in before:
             node.retained = retained
     if not allow_unused and any(node not in found for node in wanted):
-        raise RuntimeError("grad: the outputs do not depend on one of the inputs; allow_unused=True gives None for it")
+        raise RuntimeError("grad: the outputs do not depend on an input; allow_unused=True gives None")
     return tuple(wrap(found[node].copy()) if node in found else None for node in wanted)
 
 
@@ -289,12 +291,13 @@ class _Switch:
     """Recording on or off inside a `with` block or a decorated function; switches nest."""
 
     enabled: bool
+    before: list[bool]
 
     def __new__(cls, function=None):
         return cls()(function) if callable(function) else super().__new__(cls)
 
     def __enter__(self):
-        self.__dict__.setdefault("before", []).append(mode.enabled)
+        self.before = [*getattr(self, "before", ()), mode.enabled]
         mode.enabled = self.enabled
         return self
 
@@ -310,13 +313,13 @@ class _Switch:
         return switched
 
 
-class no_grad(_Switch):
+class no_grad(_Switch):  # noqa: N801 (PyTorch's name)
     """Nothing is recorded: for evaluation and for changing parameters in place."""
 
     enabled = False
 
 
-class enable_grad(_Switch):
+class enable_grad(_Switch):  # noqa: N801 (PyTorch's name)
     """Recording is on, also inside `no_grad`."""
 
     enabled = True
@@ -345,7 +348,8 @@ class Context:
     """What a Function's forward leaves for its backward."""
 
     def __init__(self, needs_input_grad):
-        self.needs_input_grad, self._saved = needs_input_grad, ()
+        self.needs_input_grad = needs_input_grad
+        self._saved: list[tuple[Tensor, int]] = []
 
     def save_for_backward(self, *tensors):
         """Keep tensors; a later change in place is noticed."""
@@ -354,14 +358,14 @@ class Context:
     @property
     def saved_tensors(self):
         if any(x.memory.writes != writes for x, writes in self._saved):
-            raise RuntimeError("backward: a tensor saved by save_for_backward was changed in place after it was saved")
+            raise RuntimeError("backward: a tensor saved by save_for_backward was changed in place later")
         return tuple(x for x, _ in self._saved)
 
 
 class FunctionNode(Node):
     """The record of a Function; its edges are (parent or None, shape) for each argument of apply."""
 
-    __slots__ = ("function", "ctx")
+    __slots__ = ("ctx", "function")
 
     def __init__(self, function, ctx, edges):
         super().__init__(function.__name__, edges)
@@ -376,11 +380,12 @@ class FunctionNode(Node):
             results = self.function.backward(self.ctx, wrap(g))
         results = results if isinstance(results, tuple) else (results,)
         if len(results) != len(self.edges):
-            raise RuntimeError(f"{self.op}.backward returned {len(results)} gradients for {len(self.edges)} inputs")
+            counts = f"{len(results)} gradients for {len(self.edges)} inputs"
+            raise RuntimeError(f"{self.op}.backward returned {counts}")
         for (parent, shape), d in zip(self.edges, results, strict=True):
             if parent and (d is None or d.shape != shape):
                 came = "None" if d is None else f"shape {d.shape}"
-                raise RuntimeError(f"{self.op}.backward returned {came} for an input of shape {shape} that needs a gradient")
+                raise RuntimeError(f"{self.op}.backward returned {came} for an input of shape {shape}")
             if parent:
                 yield parent, d.array.copy()
 
@@ -392,6 +397,14 @@ class Function:
     that need none). Call it as `YourFunction.apply(*args)`.
     """
 
+    @staticmethod
+    def forward(ctx, *args):
+        raise NotImplementedError("a Function needs a static method forward(ctx, *args)")
+
+    @staticmethod
+    def backward(ctx, g):
+        raise NotImplementedError("a Function needs a static method backward(ctx, g)")
+
     @classmethod
     def apply(cls, *args):
         needs = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
@@ -399,7 +412,8 @@ class Function:
         with no_grad():
             result = wrap(cls.forward(ctx, *args).array)
         if mode.enabled and any(needs):
-            edges = [(node_of(a) if need else None, getattr(a, "shape", None)) for a, need in zip(args, needs, strict=True)]
+            parents = [node_of(a) if need else None for a, need in zip(args, needs, strict=True)]
+            edges = [(parent, getattr(a, "shape", None)) for parent, a in zip(parents, args, strict=True)]
             result.requires_grad, result.node = True, FunctionNode(cls, ctx, edges)
         return result
 
@@ -413,7 +427,7 @@ def gradcheck(function, inputs, eps=1e-6, atol=1e-5, rtol=1e-3):
     inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     checked = [x for x in inputs if isinstance(x, Tensor) and x.requires_grad]
     if not checked or any(x.dtype != t.float64 for x in checked):
-        raise TypeError("gradcheck: give float64 tensors that require grad; float32 is too coarse for differences")
+        raise TypeError("gradcheck: give float64 tensors that require grad; float32 is too coarse")
     out = function(*inputs)
     weights = np.random.default_rng(0).standard_normal(out.shape)
     analytic = grad(out, checked, wrap(weights), allow_unused=True)
@@ -427,9 +441,8 @@ def gradcheck(function, inputs, eps=1e-6, atol=1e-5, rtol=1e-3):
             x.array[index] = kept
             numeric, value = (ends[0] - ends[1]) / (2 * eps), 0.0 if got is None else got.array[index]
             if not np.isclose(value, numeric, rtol, atol):
-                raise AssertionError(
-                    f"gradcheck: input {position}, element {index}: analytic {value:.6g}, numeric {numeric:.6g}"
-                )
+                found = f"analytic {value:.6g}, numeric {numeric:.6g}"
+                raise AssertionError(f"gradcheck: input {position}, element {index}: {found}")
     return True
 
 
@@ -460,7 +473,8 @@ def refuse(op, position):
     """The derivative of an input that has none: backward says so instead of dropping the gradient."""
 
     def refused(g):
-        raise NotImplementedError(f"backward: {op.__name__} has no derivative with respect to '{op.params[position]}'")
+        name = op.params[position]
+        raise NotImplementedError(f"backward: {op.__name__} has no derivative with respect to '{name}'")
 
     return refused
 
@@ -531,11 +545,16 @@ def restored(g, a_shape, dim, keepdim):
 def among_ties(g, out, a, dim, keepdim):
     """The gradient of a largest or smallest value, shared evenly by the elements that attain it."""
     chosen = a == restored(out, a.shape, dim, keepdim)
-    return chosen * (restored(g, a.shape, dim, keepdim) / chosen.sum(axis=t.axes(dim), keepdims=True, dtype=g.dtype))
+    ties = chosen.sum(axis=t.axes(dim), keepdims=True, dtype=g.dtype)
+    return chosen * (restored(g, a.shape, dim, keepdim) / ties)
+
+
+def sum_a(g, a_shape, dim, keepdim):
+    return np.broadcast_to(restored(g, a_shape, dim, keepdim), a_shape)
 
 
 def mean_a(g, a_shape, dim, keepdim):
-    return np.broadcast_to(restored(g / t.reduced_size(a_shape, dim), a_shape, dim, keepdim), a_shape)
+    return sum_a(g / t.reduced_size(a_shape, dim), a_shape, dim, keepdim)
 
 
 def var_a(g, a, dim, correction, keepdim):
@@ -562,7 +581,12 @@ derivative(t.exp, lambda g, out: g * out)
 derivative(t.log, lambda g, a: g / a)
 derivative(t.sqrt, lambda g, out: g / (2 * out))
 derivative(t.pow, pow_a, pow_exponent)
-derivative(t.where, None, lambda g, condition: np.where(condition, g, 0), lambda g, condition: np.where(condition, 0, g))
+derivative(
+    t.where,
+    None,
+    lambda g, condition: np.where(condition, g, 0),
+    lambda g, condition: np.where(condition, 0, g),
+)
 derivative(t.matmul, matmul_a, matmul_b)
 derivative(t.reshape, lambda g, a_shape: g.reshape(a_shape))
 derivative(t.permute, lambda g, dims: np.transpose(g, np.argsort([d % g.ndim for d in dims])))
@@ -570,7 +594,7 @@ derivative(t.expand, lambda g: g)
 derivative(t.cat, split_back)
 derivative(t.getitem, spread)
 derivative(t.setitem, unset, None, set_value)
-derivative(t.sum, lambda g, a_shape, dim, keepdim: np.broadcast_to(restored(g, a_shape, dim, keepdim), a_shape))
+derivative(t.sum, sum_a)
 derivative(t.mean, mean_a)
 derivative(t.var, var_a)
 derivative(t.amax, among_ties)
@@ -638,7 +662,9 @@ def log_softmax_input(g, out, dim):
 
 
 derivative(activations.relu, lambda g, out: g * (out > 0))
-derivative(activations.leaky_relu, lambda g, input, negative_slope: np.where(input > 0, g, g * negative_slope))
+derivative(
+    activations.leaky_relu, lambda g, input, negative_slope: np.where(input > 0, g, g * negative_slope)
+)
 derivative(activations.sigmoid, sigmoid_input)
 derivative(activations.tanh, tanh_input)
 derivative(activations.silu, silu_input)
@@ -758,8 +784,16 @@ def kl_input(g, input_shape, target, reduction, log_target):
     return -losses.kl_weight(target, log_target) * share
 
 
-derivative(losses.mse_loss, mse_input, lambda g, input, target, reduction: -mse_input(g, input, target, reduction))
-derivative(losses.l1_loss, l1_input, lambda g, input, target, reduction: -l1_input(g, input, target, reduction))
+derivative(
+    losses.mse_loss,
+    mse_input,
+    lambda g, input, target, reduction: -mse_input(g, input, target, reduction),
+)
+derivative(
+    losses.l1_loss,
+    l1_input,
+    lambda g, input, target, reduction: -l1_input(g, input, target, reduction),
+)
 derivative(
     losses.huber_loss,
     huber_input,
@@ -772,4 +806,4 @@ derivative(losses.binary_cross_entropy_with_logits, bce_logits_input, bce_logits
 derivative(losses.binary_cross_entropy, bce_input)
 derivative(losses.kl_div, kl_input)
 
-Op.engine = Engine()
+Op.engine = engine = Engine()

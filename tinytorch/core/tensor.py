@@ -10,6 +10,7 @@ Names, argument order and defaults follow PyTorch 2: https://docs.pytorch.org/do
 
 from math import prod
 from types import MethodType
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class Op:
     None until module 05 sets it; then `engine.record(op, args, arrays, result)` follows every call.
     """
 
-    engine = None
+    engine: Any = None
 
     def __init__(self, fn, exact_dtype=False):
         self.fn, self.exact_dtype = fn, exact_dtype
@@ -91,7 +92,7 @@ def op(fn=None, *, exact_dtype=False):
 
 
 def _asked_for(dtype, arrays):
-    """Is there an operand of this dtype? 0-d operands count where no other of their kind is there, as in PyTorch."""
+    """Is there an operand of this dtype? 0-d operands count only where no other of their kind is there."""
     same_kind = [a for a in flattened(arrays) if hasattr(a, "dtype") and a.dtype.kind == dtype.kind]
     deciding = [a for a in same_kind if a.ndim] or same_kind
     return any(a.dtype == dtype for a in deciding)
@@ -126,7 +127,7 @@ def to_array(value):
 class Memory:
     """What the views of one array share: how often it was written, and whether there are views at all."""
 
-    __slots__ = ("writes", "viewed")
+    __slots__ = ("viewed", "writes")
 
     def __init__(self):
         self.writes, self.viewed = 0, False
@@ -143,12 +144,12 @@ def wrap(array):
 def share_memory(result, args):
     """If the result is a view of one of the arguments, let them share their Memory."""
     for arg in flattened(args):
-        if isinstance(arg, Tensor) and (
-            result.array is arg.array or result.array.base is (arg.array if arg.array.base is None else arg.array.base)
-        ):
-            result.memory = arg.memory
-            result.memory.viewed = True
-            return
+        if isinstance(arg, Tensor):
+            owner = arg.array if arg.array.base is None else arg.array.base
+            if result.array is arg.array or result.array.base is owner:
+                result.memory = arg.memory
+                result.memory.viewed = True
+                return
 
 
 # Arithmetic and comparison. NumPy broadcasts: (2, 3) with (3,) gives (2, 3).
@@ -156,20 +157,18 @@ def share_memory(result, args):
 
 def elementwise(name, ufunc):
     """An Op of one of NumPy's universal functions; inf and nan come without a warning, as in PyTorch."""
-    if ufunc.nin == 1:
 
-        def fn(a):
-            with np.errstate(all="ignore"):
-                out = ufunc(a)
-                # NumPy answers small integers in float16, PyTorch in float32.
-                return ufunc(a, dtype=float32) if out.dtype == float16 and a.dtype != float16 else out
+    def unary(a):
+        with np.errstate(all="ignore"):
+            out = ufunc(a)
+            # NumPy answers small integers in float16, PyTorch in float32.
+            return ufunc(a, dtype=float32) if out.dtype == float16 and a.dtype != float16 else out
 
-    else:
+    def binary(a, b):
+        with np.errstate(all="ignore"):
+            return ufunc(a, b)
 
-        def fn(a, b):
-            with np.errstate(all="ignore"):
-                return ufunc(a, b)
-
+    fn = unary if ufunc.nin == 1 else binary
     fn.__name__, fn.__doc__ = name, f"Elementwise: NumPy's {ufunc.__name__}."
     return Op(fn)
 
@@ -258,7 +257,8 @@ def setitem(a, index, value):
 
 def full_index(index):
     """The index as a tuple with an Ellipsis, so that a single number comes back as a 0-d view."""
-    index = tuple(np.asarray(i) if i.__class__ is list else i for i in (index if index.__class__ is tuple else (index,)))
+    index = index if index.__class__ is tuple else (index,)
+    index = tuple(np.asarray(i) if i.__class__ is list else i for i in index)
     return index if any(i is Ellipsis for i in index) else (*index, Ellipsis)
 
 
@@ -316,7 +316,7 @@ class Tensor:
     autograd engine's record of how this value came about; `memory`, shared with every view.
     """
 
-    __slots__ = ("array", "requires_grad", "grad", "node", "memory", "__weakref__")
+    __slots__ = ("__weakref__", "array", "grad", "memory", "node", "requires_grad")
     __array_ufunc__ = None  # array + tensor becomes Tensor.__radd__, not an array of Tensors
     __hash__ = object.__hash__
 
@@ -361,7 +361,7 @@ class Tensor:
         return expand(self, as_size(shape))
 
     @property
-    def T(self):
+    def T(self):  # noqa: N802 (PyTorch's name)
         """The transpose of a matrix: all dimensions in reverse order."""
         return permute(self, tuple(range(self.ndim))[::-1])
 
@@ -400,7 +400,7 @@ class Tensor:
     def requires_grad_(self, requires_grad=True):
         """Say whether autograd follows this tensor; only floating-point tensors can be followed."""
         if requires_grad and self.dtype.kind != "f":
-            raise TypeError(f"requires_grad_: only floating-point tensors have gradients, this one is {self.dtype}")
+            raise TypeError(f"requires_grad: only floating-point tensors have one, this one is {self.dtype}")
         self.requires_grad = requires_grad
         return self
 
@@ -415,7 +415,7 @@ class Tensor:
         if result.shape != self.shape:
             raise ValueError(f"in-place: the result has shape {result.shape} and the tensor {self.shape}")
         if result.dtype != self.dtype and not np.can_cast(result.dtype, self.dtype, "same_kind"):
-            raise TypeError(f"in-place: a result of {result.dtype} does not fit into a tensor of {self.dtype}")
+            raise TypeError(f"in-place: a result of {result.dtype} does not fit a tensor of {self.dtype}")
         if Op.engine is None or not Op.engine.rebind(self, result):
             self.array[...] = result.array
             self.memory.writes += 1
@@ -459,12 +459,13 @@ class Tensor:
         notes += [] if self.dtype in (float32, int64, bool_) else [f"dtype={self.dtype}"]
         notes += [] if array is self.array else ["device='cuda'"]
         if self.requires_grad:
-            notes += ["requires_grad=True"] if self.node is None or self.node.leaf else [f"grad_fn={self.node}"]
+            recorded = self.node is not None and not self.node.leaf
+            notes += [f"grad_fn={self.node}"] if recorded else ["requires_grad=True"]
         return f"tensor({', '.join([numbers, *notes])})"
 
 
 def as_size(sizes):
-    """A shape given as numbers or as one sequence, as a tuple of ints: as_size((2, 3)) == as_size(((2, 3),))."""
+    """A shape given as numbers or as one sequence, as a tuple: as_size((2, 3)) == as_size(((2, 3),))."""
     sizes = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
     return tuple(int(size) for size in sizes)
 
@@ -486,10 +487,11 @@ def tensor(data, dtype=None, device=None, requires_grad=False):
         try:
             array = np.array(array)
         except ValueError:
-            raise ValueError("tensor: the nested lists are ragged; rows of one dimension need equal lengths") from None
+            raise ValueError("tensor: the nested lists are ragged; their rows need equal lengths") from None
         array = array.astype({"f": float32, "i": int64}.get(array.dtype.kind, array.dtype), copy=False)
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"tensor: numbers or bools are needed, {data.__class__.__name__} of {array.dtype} came")
+        came = f"{data.__class__.__name__} of {array.dtype}"
+        raise TypeError(f"tensor: numbers or bools are needed, {came} came")
     return finish(array.copy() if hasattr(data, "dtype") else array, dtype, device, requires_grad)
 
 
