@@ -172,8 +172,8 @@ class RandomSampler(Sampler):
         rng, n = (self.generator or default_generator).numpy, len(self.data_source)
         if self.replacement:
             return iter(rng.integers(n, size=len(self)).tolist())
-        rounds = [rng.permutation(n) for _ in range(-(-len(self) // max(n, 1)))]
-        return iter(np.concatenate([[], *rounds])[: len(self)].astype(np.int64).tolist())
+        rounds = max(1, -(-len(self) // max(n, 1)))
+        return iter(np.concatenate([rng.permutation(n) for _ in range(rounds)])[: len(self)].tolist())
 
 
 class WeightedRandomSampler(Sampler):
@@ -281,7 +281,8 @@ class DataLoader:
         if num_workers < 0 or prefetch_factor < 1:
             came = f"{num_workers} and {prefetch_factor}"
             raise ValueError(f"DataLoader: num_workers >= 0 and prefetch_factor >= 1 are needed, {came} came")
-        self.dataset, self.collate_fn, self.transform = dataset, collate_fn, transform
+        self.dataset, self.batch_size, self.drop_last = dataset, batch_size, drop_last
+        self.collate_fn, self.transform = collate_fn, transform
         self.generator, self.epoch_generator = generator, Generator()
         self.position, self.resume_at = None, None  # (seed of the epoch, batches handed out)
         self.num_workers = 0 if sys.platform == "emscripten" else num_workers
@@ -294,7 +295,7 @@ class DataLoader:
             sampler = SequentialSampler(dataset)
         if batch_sampler is None:
             batch_sampler = BatchSampler(sampler, batch_size, drop_last)
-        self.batch_sampler = batch_sampler
+        self.sampler, self.batch_sampler = sampler, batch_sampler
 
     def __len__(self):
         return len(self.batch_sampler)
