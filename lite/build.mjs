@@ -16,7 +16,7 @@ const worker = await readFile(new URL("live/worker.js", lite));
 const workerName = `worker-${createHash("sha256").update(worker).digest("hex").slice(0, 8)}.js`;
 await writeFile(new URL(workerName, live), worker);
 
-await build({
+const { metafile } = await build({
   entryPoints: [fileURLToPath(new URL("live/page.js", lite)), fileURLToPath(new URL("live/live.css", lite))],
   outdir: fileURLToPath(live),
   bundle: true,
@@ -26,9 +26,21 @@ await build({
   minify: true,
   chunkNames: "[name]-[hash]",
   define: { WORKER: JSON.stringify(workerName) },
-  legalComments: "linked",
+  legalComments: "none",
+  metafile: true,
   logLevel: "warning",
 });
+
+// What the bundle is made of stands under licences that ask to be passed on.
+const bundled = Object.keys(metafile.inputs).map((path) => path.match(/.*node_modules\/(?:@[^/]+\/)?[^/]+/)?.[0]);
+const notices = await Promise.all(
+  [...new Set(bundled.filter(Boolean))].sort().map(async (folder) => {
+    const { name, version, license } = JSON.parse(await readFile(`${folder}/package.json`, "utf8"));
+    const file = (await readdir(folder)).find((entry) => /^licen[cs]e/i.test(entry));
+    return `${name} ${version} (${license})\n\n${file ? await readFile(`${folder}/${file}`, "utf8") : ""}`;
+  }),
+);
+await writeFile(new URL("licences.txt", live), notices.join(`\n${"-".repeat(72)}\n\n`));
 
 // KaTeX sets formulas when the site is built; the page needs its style sheet and the fonts in their newest format.
 const katex = new URL("node_modules/katex/dist/", lite);

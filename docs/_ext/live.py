@@ -146,6 +146,7 @@ class MakeCellsLive(SphinxPostTransform):
         for block in list(self.document.findall(nodes.literal_block)):
             if "traceback" in block["classes"]:
                 block.replace_self(readable_error(block.astext()))
+        folder = Path(self.env.srcdir)
         names: set[str] = set()
         number = 0
         for cell in list(self.document.findall(nodes.container)):
@@ -159,11 +160,11 @@ class MakeCellsLive(SphinxPostTransform):
             source["classes"].append("tt-code")
             output["classes"].append("tt-output")
             if tags & STATIC_TAGS:
-                describe_images(output, "a cell that ran when the page was built")
+                settle_images(output, folder, "a cell that ran when the page was built")
                 arrange(cell, source, output, raw(STATIC_NOTE))
                 continue
             number += 1
-            describe_images(output, f"code cell {number}")
+            settle_images(output, folder, f"code cell {number}")
             tools = raw(CELL_TOOLS.format(first=" hidden" if number == 1 else ""))
             arrange(cell, source, output, tools)
             text = source.astext().strip("\n")
@@ -209,10 +210,18 @@ def readable_error(traceback: str) -> nodes.raw:
     return raw(f'<div class="output tt-error"><p>{text}</p></div>\n')
 
 
-def describe_images(output: nodes.Element, maker: str) -> None:
-    """Give figures a text; MyST-NB leaves them the name of their file."""
-    for image in output.findall(nodes.image):
-        image.setdefault("alt", f"Picture made by {maker}; the text around it says what it shows.")
+def settle_images(output: nodes.Element, folder: Path, maker: str) -> None:
+    """Drawings that take their colour from the page go into it; other pictures get words.
+
+    MyST-NB saves every picture as a file in or beside `folder` and calls it by the file's name.
+    """
+    for image in list(output.findall(nodes.image)):
+        path = folder / image["uri"]
+        drawing = path.read_text(encoding="utf-8") if path.suffix == ".svg" and path.is_file() else ""
+        if "currentColor" in drawing:
+            image.replace_self(raw(f'<div class="output tt-image">{drawing}</div>'))
+        else:
+            image.setdefault("alt", f"Picture made by {maker}; the text around it says what it shows.")
 
 
 def download_size() -> str:

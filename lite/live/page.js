@@ -183,7 +183,7 @@ class Page {
         this.announce("Python is ready.");
       }
       const { python, numpy, tinytorch } = this.versions;
-      this.status.textContent = `Python ${python} is ready, with NumPy ${numpy} and TinyTorch ${tinytorch}.`;
+      this.status.textContent = `Python ${python} is ready, with NumPy ${numpy}, TinyTorch ${tinytorch}.`;
     } else if (state === "busy") {
       this.status.textContent = `Running ${detail.filename}.`;
     } else if (state === "dead") {
