@@ -82,7 +82,12 @@ def fingerprint(*patterns: str) -> str:
 
 # A page is executed again when its text or what its cells can import changed, and never otherwise.
 package_fingerprint = fingerprint(
-    "tinytorch/**/*.py", "tinytorch/**/*.toml", "datasets/*/*.npz", "datasets/*/*.tsv"
+    "tinytorch/**/*.py",
+    "tinytorch/**/*.toml",
+    "datasets/*/*.npz",
+    "datasets/*/*.tsv",
+    "milestones/**/*.py",
+    "docs/milestones/receipts/*.json",
 )
 extension_fingerprint = fingerprint("docs/_ext/*.py")
 nb_execution_mode = "cache"
