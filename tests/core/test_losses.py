@@ -311,6 +311,15 @@ def test_settings_out_of_range_are_errors():
         losses.binary_cross_entropy_with_logits(tt.zeros(2), tt.zeros(2), weight=tt.ones(3, 1))
 
 
+@pytest.mark.parametrize("name", ["cross_entropy", "nll_loss"])
+def test_labels_that_change_before_the_backward_pass_are_noticed(name):
+    target = tensor([0, 1])
+    loss = getattr(losses, name)(tt.zeros(2, 3, requires_grad=True), target)
+    target[0] = 2
+    with pytest.raises(RuntimeError, match="changed in place"):
+        loss.backward()
+
+
 def test_a_gradient_that_a_loss_does_not_have_is_refused():
     p = tensor([0.5], requires_grad=True)
     with pytest.raises(NotImplementedError, match="kl_div has no derivative with respect to 'target'"):

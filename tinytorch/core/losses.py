@@ -107,6 +107,7 @@ def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean
         return distribution_cross_entropy(input, distribution, scale)
     classes, row_weight, scale = classes_of("cross_entropy", x, labels, weight, ignore_index, reduction)
     if label_smoothing == 0:
+        classes = target if classes is labels else classes  # a Tensor, whose changes autograd would notice
         return class_cross_entropy(input, classes, row_weight, scale)
     distribution = smoothed(x, classes, row_weight, labels != ignore_index, weight, label_smoothing)
     return distribution_cross_entropy(input, distribution, scale)
@@ -115,7 +116,8 @@ def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean
 def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean"):
     """-x_t, the negative log-likelihood, for log-probabilities x. Arguments as in cross_entropy."""
     x, labels = arrays_of("nll_loss", input, target)
-    return class_nll(input, *classes_of("nll_loss", x, labels, weight, ignore_index, reduction))
+    classes, row_weight, scale = classes_of("nll_loss", x, labels, weight, ignore_index, reduction)
+    return class_nll(input, target if classes is labels else classes, row_weight, scale)
 
 
 @op
