@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from functools import wraps
 from itertools import count
 from math import pi, prod, sqrt
+from typing import ClassVar
 
 import numpy as np
 
@@ -53,6 +54,27 @@ class Node:
                 f"backward: the graph behind {self.op} was freed by an earlier backward(); "
                 "run the forward pass again, or call backward(retain_graph=True) the first time"
             )
+
+
+class Landing(Node):
+    """One node in sixteen, which breaks the fall when a long history is let go.
+
+    A node owns its parents: dropping the newest would delete them all in one deep recursion, and the stack
+    of WebAssembly ends after some thousand. A landing puts its edges aside until the recursion is back.
+    """
+
+    __slots__ = ()
+    waiting: ClassVar[list] = []
+    falling = False
+
+    def __del__(self):
+        Landing.waiting.append(self.edges)
+        self.edges = None
+        if not Landing.falling:
+            Landing.falling = True
+            while Landing.waiting:
+                Landing.waiting.pop()
+            Landing.falling = False
 
 
 class Edge:
@@ -151,7 +173,10 @@ class Engine:
                 function, values, watched = self._saved(op, position, args, arrays, result)
                 edges.append(Edge(node_of(arg), function, values, watched, arg.array))
         if edges:
-            result.requires_grad, result.node = True, Node(op.__name__, edges)
+            node = Node(op.__name__, edges)
+            if node.order * 0x9E3779B1 & 0xF0000000 == 0:  # Fibonacci hashing: no loop misses all of them
+                node.__class__ = Landing
+            result.requires_grad, result.node = True, node
 
     def _saved(self, op, position, args, arrays, result):
         """The derivative with respect to one parameter, the values it asks for, and the Memory to watch."""
@@ -686,26 +711,6 @@ derivative(
 # 04 Losses.
 
 
-def shared(g, reduction, size):
-    """The gradient of a reduced loss, as each of the `size` single losses gets it."""
-    scale = losses.scale_of(reduction, size)
-    return g if scale is None else g * scale
-
-
-def mse_input(g, input, target, reduction):
-    d = input - target
-    d *= 2 * shared(g, reduction, d.size)
-    return d
-
-
-def l1_input(g, input, target, reduction):
-    return np.sign(input - target) * shared(g, reduction, input.size)
-
-
-def huber_input(g, input, target, reduction, delta):
-    return np.clip(input - target, -delta, delta) * shared(g, reduction, input.size)
-
-
 def scaled(g, scale):
     """The gradient of the sum of the losses; 0 where a mean over nothing made the scale nan."""
     return g * (scale if scale == scale else 0)
@@ -760,50 +765,8 @@ def distribution_target(g, input, scale):
     return -activations.log_softmax.fn(input, axis) * distribution_share(g, scale, axis)
 
 
-def bce_logits_input(g, input, target, weight, reduction, pos_weight):
-    """sigmoid(x) - y, where pos_weight is 1."""
-    d = 1 - target - losses.positive_part(target, pos_weight) * activations.sigmoid.fn(-input)
-    d *= shared(g, reduction, input.size)
-    return d if weight is None else d * weight
-
-
-def bce_logits_target(g, input, weight, reduction, pos_weight):
-    d = -input if pos_weight is None else (pos_weight - 1) * activations.softplus.fn(-input) - input
-    d = d * shared(g, reduction, input.size)
-    return d if weight is None else d * weight
-
-
-def bce_input(g, input, target, weight, reduction):
-    d = (input - target) / np.maximum(input * (1 - input), 1e-12) * shared(g, reduction, input.size)
-    return d if weight is None else d * weight
-
-
-def kl_input(g, input_shape, target, reduction, log_target):
-    size = prod(input_shape)
-    share = g / input_shape[0] if reduction == "batchmean" else shared(g, reduction, size)
-    return -losses.kl_weight(target, log_target) * share
-
-
-derivative(
-    losses.mse_loss,
-    mse_input,
-    lambda g, input, target, reduction: -mse_input(g, input, target, reduction),
-)
-derivative(
-    losses.l1_loss,
-    l1_input,
-    lambda g, input, target, reduction: -l1_input(g, input, target, reduction),
-)
-derivative(
-    losses.huber_loss,
-    huber_input,
-    lambda g, input, target, reduction, delta: -huber_input(g, input, target, reduction, delta),
-)
 derivative(losses.class_cross_entropy, class_cross_entropy_input)
 derivative(losses.class_nll, class_nll_input)
 derivative(losses.distribution_cross_entropy, distribution_input, distribution_target)
-derivative(losses.binary_cross_entropy_with_logits, bce_logits_input, bce_logits_target)
-derivative(losses.binary_cross_entropy, bce_input)
-derivative(losses.kl_div, kl_input)
 
 Op.engine = engine = Engine()
