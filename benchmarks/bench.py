@@ -155,7 +155,7 @@ def measure_in_process(names: list[str], rounds: int, threads: int | None) -> di
 
 
 def import_times(rounds: int) -> dict[str, float]:
-    """Median milliseconds of `import tinytorch` and `import numpy`, each in fresh processes that take turns."""
+    """Median milliseconds of `import tinytorch` and `import numpy`, in fresh processes that take turns."""
     code = "import time; start = time.process_time(); import {}; print(time.process_time() - start)"
 
     def fresh(module: str) -> float:
