@@ -213,7 +213,7 @@ def fetch_from_cdn(name: str, version: str, path: Path, digest: str) -> None:
 def take_from_redistribution(digests: dict[str, str], folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         run(
-            [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "-d", scratch, REDISTRIBUTION],
+            [sys.executable, "-m", "pip", "download", "-qq", "--no-deps", "-d", scratch, REDISTRIBUTION],
             f"pip download {REDISTRIBUTION}",
             "The first build needs a network that reaches Pyodide's CDN or the Python package index.",
         )
@@ -235,7 +235,7 @@ def pinned_wheels(requirements: Path, cache: str) -> list[Path]:
     done = folder / "complete"
     if not done.exists():
         say(f"downloading the wheels of {requirements.name}")
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+        pip = [sys.executable, "-m", "pip", "download", "-qq", "--no-deps", "--require-hashes"]
         target = ["--python-version", "3.14", "--platform", "any", "--only-binary=:all:"]
         run(
             [*pip, *target, "-d", str(folder), "-r", str(requirements)],
