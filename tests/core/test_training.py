@@ -452,6 +452,18 @@ def test_resuming_from_what_is_not_there_or_not_a_checkpoint_is_an_error(tmp_pat
         run.fit(loaders()[0], resume=True)
 
 
+def test_resuming_with_other_parts_is_an_error_and_changes_nothing(tmp_path):
+    trainer(tmp_path / "x").fit(loaders()[0])
+    run = trainer(tmp_path / "x", callbacks=[EarlyStopping()])
+    before = weights(run)
+    with pytest.raises(ValueError, match="0 parts under 'callbacks', and this run has 1"):
+        run.fit(*loaders(), resume=True)
+    run.callbacks.clear()
+    with pytest.raises(ValueError, match="1 parts under 'random', and this run has 2"):
+        run.fit(*loaders(generator=tt.Generator()), resume=True)
+    assert all(np.array_equal(value, before[name]) for name, value in weights(run).items())
+
+
 def test_a_plain_list_of_batches_is_a_loader():
     x, y = samples().tensors
     run = trainer()

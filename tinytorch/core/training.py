@@ -254,7 +254,13 @@ class Trainer:
         started, means = perf_counter(), Means()
         self.model.train()
         for batches in self._with_bar(grouped(train_loader, self.accumulate), train_loader, last):
-            self.train_step(batches, means)
+            update = self.train_step(batches)
+            values = update.result()
+            means.add(update.samples, values)
+            if self.schedule == "batch":
+                self._step_scheduler(values)
+            for callback in self.callbacks:
+                callback.on_batch_end(self, values["loss"])
         if not means.samples:
             raise ValueError("fit: the loader gave no batch; is the data set empty, or used up?")
         logs = means.result() | {"lr": self.optimizer.param_groups[0]["lr"]}
@@ -273,30 +279,30 @@ class Trainer:
         if self.checkpoint is not None:
             self.save(self.checkpoint, train_loader)
 
-    def train_step(self, batches, means):
-        """One update of the parameters, from the gradients of one or several batches."""
+    def train_step(self, batches):
+        """One update of the parameters, from the gradients of one or several batches. Returns the Means."""
         self.optimizer.zero_grad()
-        sizes = [len(targets) for _, targets in map(self.pair, batches)]
-        update = Means()
-        for batch, size in zip(batches, sizes, strict=True):
+        means, total = Means(), sum(len(self.pair(batch)[1]) for batch in batches)
+        for batch in batches:
+            size = len(batch[1])
             loss, values = self.measure(batch)
-            if not math.isfinite(values["loss"]):
-                raise FloatingPointError(
-                    f"fit: loss is {values['loss']} in epoch {self.epoch + 1}, update {self.updates + 1}. "
-                    "The parameters are as they were before it. Try a smaller learning rate or clip_norm, "
-                    "and look for nan in the inputs"
-                )
-            (loss if len(batches) == 1 else loss * (size / sum(sizes))).backward()
-            update.add(size, values)
+            self.refuse_nan(values["loss"])
+            (loss if len(batches) == 1 else loss * (size / total)).backward()
+            means.add(size, values)
         if self.clip_norm is not None:
             clip_grad_norm_(self.model.parameters(), self.clip_norm)
         self.optimizer.step()
         self.updates += 1
-        if self.schedule == "batch":
-            self._step_scheduler(update.result())
-        means.add(update.samples, update.result())
-        for callback in self.callbacks:
-            callback.on_batch_end(self, update.result()["loss"])
+        return means
+
+    def refuse_nan(self, loss):
+        """A loss of nan or inf is an error before it reaches the parameters."""
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"fit: the loss is {loss} in epoch {self.epoch + 1}, update {self.updates + 1}. The parameters "
+                "are as they were before it. Try a smaller learning rate or clip_norm, and look for nan in the "
+                "inputs"
+            )
 
     def evaluate(self, loader):
         """The mean loss and metrics over the samples of `loader`, as a dict, with the model in eval mode."""
@@ -361,6 +367,13 @@ class Trainer:
             raise ValueError(
                 f"Trainer: {path} holds no training state; for weights alone use model.load_state_dict"
             )
+        generators = generators_of(loader)
+        for what, own in (("callbacks", self.callbacks), ("random", generators)):
+            if len(state[what]) != len(own):
+                counts = f"{len(state[what])} parts under '{what}', and this run has {len(own)}"
+                raise ValueError(
+                    f"Trainer: {path} has {counts}; build the Trainer and the loader as they were"
+                )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler is not None and state["scheduler"] is not None:
@@ -369,7 +382,7 @@ class Trainer:
             loader.load_state_dict(state["loader"])
         for callback, saved in zip(self.callbacks, state["callbacks"], strict=True):
             callback.load_state_dict(saved)
-        for generator, saved in zip(generators_of(loader), state["random"], strict=True):
+        for generator, saved in zip(generators, state["random"], strict=True):
             generator.numpy.bit_generator.state = saved
         vars(self).update(state["progress"])
 
