@@ -426,6 +426,12 @@ SELECTION = [
 ]
 
 CLASSES = [
+    Row(
+        "binary_cross_entropy",
+        lambda T, a, b: T.nn.functional.binary_cross_entropy(a.sigmoid(), (b > 0).to(a.dtype)),
+        (((2, 3), (2, 3)),),
+        ints=False,
+    ),
     Row("one_hot", lambda T, i: T.nn.functional.one_hot(i, 4), ((Ints((2, 3), 4),),), gradient=False),
 ]
 
