@@ -15,38 +15,37 @@ Names and arguments follow torch.nn.functional, without its deprecated size_aver
 https://docs.pytorch.org/docs/stable/nn.functional.html#loss-functions
 """
 
-from math import nan, prod
+from math import inf, nan, prod
 
 import numpy as np
 
-from .tensor import op, to_array
+from .activations import relu, softplus
+from .tensor import Tensor, mean, mul, neg, op, sub, sum, to_array
 
-# For numbers.
+# For numbers. Each is composed of Ops, so its gradient is composed as well.
 
 
-@op
 def mse_loss(input, target, reduction="mean"):
     """(x - y)^2, for equal shapes."""
-    return reduced(np.square(error(input, target)), reduction)
+    error = difference("mse_loss", input, target)
+    return reduced(mul(error, error), reduction)
 
 
-@op
 def l1_loss(input, target, reduction="mean"):
     """|x - y|, for equal shapes."""
-    return reduced(np.abs(error(input, target)), reduction)
+    return reduced(absolute(difference("l1_loss", input, target)), reduction)
 
 
-@op
 def huber_loss(input, target, reduction="mean", delta=1.0):
     """e^2 / 2 where e = |x - y| <= delta, else delta (e - delta / 2): no outlier pulls with more than delta.
 
     Huber 1964, https://doi.org/10.1214/aoms/1177703732
     """
     if not delta > 0:
-        raise ValueError(f"delta is a distance above 0, {delta} came")
-    distance = np.abs(error(input, target))
-    inside = np.minimum(distance, delta)
-    return reduced(inside * (distance - 0.5 * inside), reduction)
+        raise ValueError(f"huber_loss: delta is a distance above 0, {delta} came")
+    distance = absolute(difference("huber_loss", input, target))
+    inside = delta - relu(delta - distance)  # the smaller of distance and delta
+    return reduced(mul(inside, distance - 0.5 * inside), reduction)
 
 
 def smooth_l1_loss(input, target, reduction="mean", beta=1.0):
@@ -56,35 +55,36 @@ def smooth_l1_loss(input, target, reduction="mean", beta=1.0):
     return huber_loss(input, target, reduction, beta) / beta
 
 
-def error(input, target):
-    """x - y for arrays of one shape, labels without nan."""
-    check_labels(input, target)
-    return input - target
+def absolute(x):
+    """|x| = relu(x) + relu(-x)."""
+    return relu(x) + relu(neg(x))
 
 
-def check_labels(input, target):
+def difference(name, input, target):
+    """x - y for one shape, labels without nan."""
+    check_labels(name, input, target)
+    return sub(input, target)
+
+
+def check_labels(name, input, target):
     if np.shape(input) != np.shape(target):
         raise ValueError(
-            f"input {np.shape(input)} and target {np.shape(target)} differ in shape, and broadcasting would "
-            "compare answers with the labels of others; reshape one of them"
+            f"{name}: input {np.shape(input)} and target {np.shape(target)} differ in shape; broadcasting "
+            "would compare answers with the labels of others; reshape one of them"
         )
-    if np.isnan(target).any():
-        raise ValueError(f"target holds nan in {int(np.isnan(target).sum())} of {np.size(target)} places")
+    labels = to_array(target)
+    if np.isnan(labels).any():
+        raise ValueError(
+            f"{name}: target holds nan in {int(np.isnan(labels).sum())} of {np.size(labels)} places"
+        )
 
 
 def reduced(losses, reduction):
     """One loss for each element, as `reduction` wants them."""
-    scale = scale_of(reduction, losses.size)
-    return losses if scale is None else losses.sum() * scale
-
-
-def scale_of(reduction, total):
-    """What the sum of the losses is multiplied with: for a mean 1 / total. None if they are not summed."""
-    if reduction not in ("mean", "sum", "none"):
+    reductions = {"mean": mean, "sum": sum, "none": lambda losses: losses}
+    if reduction not in reductions:
         raise ValueError(f"reduction is 'mean', 'sum' or 'none', {reduction!r} came")
-    if reduction == "none":
-        return None
-    return 1.0 if reduction == "sum" else 1 / total if total else nan
+    return reductions[reduction](losses)
 
 
 # For classes.
@@ -153,6 +153,15 @@ def weighed(losses, row_weight, scale):
     """The losses times their weights (None: all count the same), summed and scaled unless `scale` is None."""
     losses = losses if row_weight is None else losses * row_weight
     return losses if scale is None else losses.sum() * scale
+
+
+def scale_of(reduction, total):
+    """What the sum of the losses is multiplied with: for a mean 1 / total. None if they are not summed."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"reduction is 'mean', 'sum' or 'none', {reduction!r} came")
+    if reduction == "none":
+        return None
+    return 1.0 if reduction == "sum" else 1 / total if total else nan
 
 
 def class_axis(x):
@@ -243,41 +252,22 @@ def probabilities_of(input, target, weight, reduction, label_smoothing):
 # For yes and no.
 
 
-@op
 def binary_cross_entropy_with_logits(input, target, weight=None, reduction="mean", pos_weight=None):
     """max(x, 0) - x y + log(1 + exp(-|x|)): -y log p - (1 - y) log(1 - p) with p = sigmoid(x), for any x.
 
     target: floats y in the input's shape, usually 0 or 1. `weight` multiplies the losses, `pos_weight` the
     part of y = 1; both broadcast to the input's shape.
     """
-    check_labels(input, target)
-    softplus = np.maximum(-input, 0) + np.log1p(np.exp(-np.abs(input)))  # log(1 + exp(-x)) = -log p
-    losses = (1 - target) * input + positive_part(target, pos_weight) * softplus
-    return reduced(element_weighed(losses, weight, input), reduction)
-
-
-def positive_part(target, pos_weight):
-    """The factor of -log p: 1, or pos_weight where the target is 1."""
-    return 1 if pos_weight is None else 1 + (pos_weight - 1) * target
-
-
-@op
-def binary_cross_entropy(input, target, weight=None, reduction="mean"):
-    """-y log p - (1 - y) log(1 - p) for probabilities p; logarithms are held above -100, as in PyTorch."""
-    check_labels(input, target)
-    if not ((input >= 0) & (input <= 1)).all():
-        raise ValueError(
-            f"input holds probabilities, from 0 to 1; {np.min(input):g} to {np.max(input):g} came; "
-            "for logits there is binary_cross_entropy_with_logits"
-        )
-    with np.errstate(divide="ignore"):
-        log_yes, log_no = np.maximum(np.log(input), -100), np.maximum(np.log1p(-input), -100)
-    return reduced(element_weighed(-target * log_yes - (1 - target) * log_no, weight, input), reduction)
+    check_labels("binary_cross_entropy_with_logits", input, target)
+    minus_log_p = softplus(neg(input), threshold=inf)
+    if pos_weight is not None:
+        minus_log_p = mul(1 + mul(sub(pos_weight, 1), target), minus_log_p)
+    return reduced(element_weighed(mul(sub(1, target), input) + minus_log_p, weight, input), reduction)
 
 
 def element_weighed(losses, weight, input):
     """Losses times weights, which must not make them more."""
-    losses = losses if weight is None else losses * weight
+    losses = losses if weight is None else mul(losses, weight)
     if losses.shape != input.shape:
         raise ValueError(f"weights must broadcast to the input's {input.shape}; they make it {losses.shape}")
     return losses
@@ -286,20 +276,19 @@ def element_weighed(losses, weight, input):
 # For distributions.
 
 
-@op
 def kl_div(input, target, reduction="mean", log_target=False):
     """y (log y - x): the Kullback-Leibler divergence of log-probabilities x from probabilities y.
 
     Shapes are equal. With log_target the target is log y. "mean" divides by the number of elements,
-    "batchmean" by the number of rows, which gives the divergence as it is defined.
+    "batchmean" by the number of rows, which gives the divergence as it is defined. The target is a constant:
+    one that requires grad is refused.
     """
-    check_labels(input, target)
+    check_labels("kl_div", input, target)
+    if isinstance(target, Tensor) and target.requires_grad:
+        raise NotImplementedError("kl_div: there is no gradient for the target; pass target.detach()")
+    labels = to_array(target)
     with np.errstate(all="ignore"):
-        entropy = np.exp(target) * target if log_target else np.where(target > 0, target * np.log(target), 0)
-    losses = entropy - kl_weight(target, log_target) * input
-    return losses.sum() / (len(input) or nan) if reduction == "batchmean" else reduced(losses, reduction)
-
-
-def kl_weight(target, log_target):
-    """The probabilities y in a target."""
-    return np.exp(target) if log_target else target
+        y = np.exp(labels) if log_target else labels
+        entropy = y * labels if log_target else np.where(y > 0, y * np.log(y), 0)
+    losses = sub(entropy, mul(y, input))
+    return sum(losses) / (len(input) or nan) if reduction == "batchmean" else reduced(losses, reduction)

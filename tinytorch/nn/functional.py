@@ -13,7 +13,6 @@ from ..core.activations import (
 )
 from ..core.layers import dropout, linear
 from ..core.losses import (
-    binary_cross_entropy,
     binary_cross_entropy_with_logits,
     cross_entropy,
     huber_loss,
@@ -23,6 +22,7 @@ from ..core.losses import (
     nll_loss,
     smooth_l1_loss,
 )
+from ..ops.losses import binary_cross_entropy
 from ..ops.shapes import pad
 from .vectors import cosine_similarity, normalize, one_hot
 

@@ -5,6 +5,7 @@ Weights are buffers: they move with the module and are saved with it.
 
 from ..core import losses
 from ..core.layers import Module
+from ..ops.losses import binary_cross_entropy
 
 
 class MSELoss(Module):
@@ -101,7 +102,7 @@ class BCELoss(Module):
         self.reduction = reduction
 
     def forward(self, input, target):
-        return losses.binary_cross_entropy(input, target, self.weight, self.reduction)
+        return binary_cross_entropy(input, target, self.weight, self.reduction)
 
 
 class KLDivLoss(Module):
