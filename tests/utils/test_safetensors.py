@@ -163,6 +163,21 @@ def test_what_a_file_cannot_hold_is_refused_and_the_old_file_stays(tmp_path, obj
     assert os.listdir(tmp_path) == ["x"]
 
 
+def test_a_structure_too_deep_to_be_read_again_is_not_written(tmp_path):
+    nested = [tt.ones(1)]
+    for _ in range(300):
+        nested = [nested]
+    with pytest.raises(ValueError, match="nested more than 200 levels deep"):
+        tt.save({"x": nested}, tmp_path / "x")
+    assert not os.listdir(tmp_path)
+
+
+def test_brackets_in_a_name_are_not_nesting(tmp_path):
+    name = '["{' * 300
+    tt.save({"a": {name: tt.ones(2)}}, tmp_path / "x")
+    assert tt.load(tmp_path / "x")["a"][name].tolist() == [1.0, 1.0]
+
+
 def test_metadata_maps_strings_to_strings(tmp_path):
     with pytest.raises(TypeError, match="metadata maps strings to strings"):
         tt.save({"x": tt.ones(1)}, tmp_path / "x", metadata={"epoch": 3})
@@ -211,7 +226,7 @@ HOSTILE = {
     "truncated data": (file_with({"x": entry()}, BODY[:-1]), "'x' is at bytes 0 to 8"),
     "not JSON": (file_with(b"not json", BODY), "its header is not JSON"),
     "not UTF-8": (file_with(b"\xff\xfe{}", BODY), "its header is not JSON"),
-    "nested without end": (file_with(b"[" * 100_000), "its header is not JSON"),
+    "nested without end": (file_with(b"[" * 100_000), "nested more than 200 levels deep"),
     "a number without end": (
         file_with(b'{"x": ' + b"9" * 5000 + b"}"),
         "integer string conversion|entry of 'x'",
@@ -248,6 +263,10 @@ HOSTILE = {
     "metadata with numbers": (file_with({"__metadata__": {"a": 1}, "x": entry()}, BODY), "metadata"),
     "a bool that is 2": (file_with({"x": entry("BOOL", (1,), (0, 1))}, b"\x02"), "bools other than 0 and 1"),
     "a structure that is not JSON": (file_with({"__metadata__": {"tinytorch": "{"}}), "not a sound"),
+    "a structure nested without end": (
+        file_with({"__metadata__": {"tinytorch": '{"a":' * 100_000}}),
+        "nested more than 200 levels deep",
+    ),
     "a structure of a missing tensor": (
         file_with({"__metadata__": {"tinytorch": '{"tensor": "y"}'}}),
         "not a sound",

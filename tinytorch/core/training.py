@@ -300,8 +300,7 @@ class Trainer:
         if not math.isfinite(loss):
             raise FloatingPointError(
                 f"fit: the loss is {loss} in epoch {self.epoch + 1}, update {self.updates + 1}. The parameters "
-                "are as they were before it. Try a smaller learning rate or clip_norm, and look for nan in the "
-                "inputs"
+                "are as before. Try a smaller learning rate or clip_norm, and look for nan in the inputs"
             )
 
     def evaluate(self, loader):

@@ -10,6 +10,7 @@ tensors go into the file under their paths ("model.0.weight"), the rest into the
 
 import json
 import os
+import re
 
 import numpy as np
 
@@ -21,6 +22,7 @@ DTYPES = {
 }  # fmt: skip
 NAMES = {np.dtype(code): name for name, code in DTYPES.items()}
 LONGEST_HEADER = 100_000_000  # bytes, the limit of the format's own library
+DEEPEST_JSON = 200
 STRUCTURE = "tinytorch"  # the metadata's entry for what is not a tensor
 
 
@@ -36,7 +38,7 @@ def save(obj, file, metadata=None):
         raise TypeError(f"save: metadata maps strings to strings; this came: {metadata}")
     outline = _outlined(obj, "", tensors)
     if not isinstance(obj, dict) or set(tensors) != set(obj):
-        metadata[STRUCTURE] = json.dumps(outline)
+        metadata[STRUCTURE] = _checked_depth(json.dumps(outline))
     parts = _encoded({name: _on_cpu(value) for name, value in tensors.items()}, metadata)
     if hasattr(file, "write"):
         for part in parts:
@@ -62,7 +64,11 @@ def load(file, map_location=None, weights_only=True):
         tensors, metadata = _decoded(data)
         if map_location is not None:
             tensors = {key: value.to(map_location) for key, value in tensors.items()}
-        return _rebuilt(json.loads(metadata[STRUCTURE]), tensors) if STRUCTURE in metadata else tensors
+        return (
+            _rebuilt(json.loads(_checked_depth(metadata[STRUCTURE])), tensors)
+            if STRUCTURE in metadata
+            else tensors
+        )
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         pickled = data[:2] in (b"PK", b"\x80\x02")
         hint = "; pickles are not read: save with safetensors.torch.save_file in PyTorch" if pickled else ""
@@ -138,8 +144,8 @@ def _header_size(start, file_size):
 def _header(data):
     """(metadata, {name: entry}) from the first bytes of a file, the header included."""
     try:
-        header = json.loads(data[8:].decode(), object_pairs_hook=_without_duplicates)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        header = json.loads(_checked_depth(data[8:].decode()), object_pairs_hook=_without_duplicates)
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"its header is not JSON: {error}") from None
     if not isinstance(header, dict):
         raise ValueError("its header is not a JSON object")
@@ -147,6 +153,16 @@ def _header(data):
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
         raise ValueError("its metadata does not map strings to strings")
     return metadata, header
+
+
+def _checked_depth(text):
+    """The JSON text as it is, unless it is nested so deeply that reading it could overflow the stack."""
+    depth = 0
+    for token in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
+        if depth > DEEPEST_JSON:
+            raise ValueError(f"JSON is nested more than {DEEPEST_JSON} levels deep")
+    return text
 
 
 def _without_duplicates(pairs):
