@@ -299,7 +299,7 @@ class Trainer:
         """A loss of nan or inf is an error before it reaches the parameters."""
         if not math.isfinite(loss):
             raise FloatingPointError(
-                f"fit: the loss is {loss} in epoch {self.epoch + 1}, update {self.updates + 1}. The parameters "
+                f"fit: the loss is {loss} in epoch {self.epoch + 1}, update {self.updates + 1}. The weights "
                 "are as before. Try a smaller learning rate or clip_norm, and look for nan in the inputs"
             )
 
