@@ -440,6 +440,12 @@ REFUSED = {
         ValueError,
         r"expand\(\(2, 3\), \(2, 4\)\)",
     ),
+    "a size that is not whole": (lambda: torch.zeros(2.5), TypeError, "float"),
+    "a change of repeated numbers": (
+        lambda: torch.ones(1, 3).expand(2, 3).add_(1),
+        ValueError,
+        r"read-only, as after expand\(\); change a clone",
+    ),
     "cat that does not fit": (
         lambda: torch.cat([torch.ones(2, 3), torch.ones(2, 4)]),
         ValueError,

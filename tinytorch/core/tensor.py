@@ -8,6 +8,7 @@ out. The Op is also the one place where later modules listen: autograd (05) puts
 Names, argument order and defaults follow PyTorch 2: https://docs.pytorch.org/docs/stable/torch.html
 """
 
+import operator
 from math import prod
 from types import MethodType
 from typing import Any
@@ -417,7 +418,10 @@ class Tensor:
         if result.dtype != self.dtype and not np.can_cast(result.dtype, self.dtype, "same_kind"):
             raise TypeError(f"in-place: a result of {result.dtype} does not fit a tensor of {self.dtype}")
         if Op.engine is None or not Op.engine.rebind(self, result):
-            self.array[...] = result.array
+            try:
+                self.array[...] = result.array
+            except ValueError:
+                raise ValueError("in-place: read-only memory, as after expand(); change a clone()") from None
             self.memory.writes += 1
         return self
 
@@ -467,7 +471,7 @@ class Tensor:
 def as_size(sizes):
     """A shape given as numbers or as one sequence, as a tuple: as_size((2, 3)) == as_size(((2, 3),))."""
     sizes = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
-    return tuple(int(size) for size in sizes)
+    return tuple(operator.index(size) for size in sizes)
 
 
 def finish(array, dtype=None, device=None, requires_grad=False):
