@@ -444,7 +444,7 @@ REFUSED = {
     "a change of repeated numbers": (
         lambda: torch.ones(1, 3).expand(2, 3).add_(1),
         ValueError,
-        r"read-only, as after expand\(\); change a clone",
+        r"read-only memory, as after expand\(\); change a clone",
     ),
     "cat that does not fit": (
         lambda: torch.cat([torch.ones(2, 3), torch.ones(2, 4)]),
