@@ -601,7 +601,9 @@ def test_a_long_graph_is_let_go_without_recursion(finished):
         out.backward()
     del out
     gc.collect()
-    assert not [node for node in gc.get_objects() if issubclass(type(node), Node) and node.order > x.node.order]
+    assert not [
+        node for node in gc.get_objects() if issubclass(type(node), Node) and node.order > x.node.order
+    ]
 
 
 def test_a_graph_is_freed_as_soon_as_its_result_is_dropped():
@@ -612,7 +614,9 @@ def test_a_graph_is_freed_as_soon_as_its_result_is_dropped():
         y = (x * 2).exp()
         order = y.node.order
         del y
-        assert not [node for node in gc.get_objects() if issubclass(type(node), Node) and node.order >= order - 1]
+        assert not [
+            node for node in gc.get_objects() if issubclass(type(node), Node) and node.order >= order - 1
+        ]
     finally:
         gc.enable()
 
