@@ -1,15 +1,23 @@
-"""`{namespace} tinytorch.nn`: the public names of a module or a class, each with what it is."""
+"""What is here, and what PyTorch has besides.
+
+`{namespace} tinytorch.nn` lists the public names of a module or a class, each with what it is.
+`{missing} torch.nn` lists the names that PyTorch documents there and TinyTorch does not have.
+"""
 
 import importlib
 import inspect
+import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
+
+PYTORCH = Path(__file__).parents[1] / "reference" / "pytorch.json"
 
 
 class Namespace(SphinxDirective):
@@ -30,6 +38,30 @@ class Namespace(SphinxDirective):
             meaning = nodes.definition("", nodes.paragraph("", "", *prose(summary(thing))))
             items += nodes.definition_list_item("", term, meaning)
         return [items]
+
+
+class Missing(SphinxDirective):
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        namespace = self.arguments[0]
+        self.env.note_dependency(str(PYTORCH))
+        pytorch = json.loads(PYTORCH.read_text(encoding="utf-8"))
+        if namespace not in pytorch["names"]:
+            known = ", ".join(pytorch["names"])
+            raise self.error(f"missing: nothing is known of {namespace}; there are {known}")
+        names = pytorch["names"][namespace]
+        ours = resolve(namespace.replace("torch", "tinytorch", 1))
+        absent = [name for name in names if not hasattr(ours, name)]
+        summary = (
+            f"{namespace}: {len(names) - len(absent)} of the {len(names)} names that PyTorch "
+            f"{pytorch['version']} documents are here, {len(absent)} are missing"
+        )
+        listed = nodes.paragraph("", "", classes=["tt-missing"])
+        for name in absent:
+            listed += [nodes.literal("", name), nodes.Text(" ")]
+        opened = nodes.raw("", f"<details><summary>{summary}</summary>", format="html")
+        return [opened, listed, nodes.raw("", "</details>", format="html")]
 
 
 def resolve(name: str) -> Any:
@@ -67,4 +99,5 @@ def prose(text: str) -> list[nodes.Node]:
 
 def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_directive("namespace", Namespace)
+    app.add_directive("missing", Missing)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
