@@ -53,10 +53,8 @@ class Missing(SphinxDirective):
         names = pytorch["names"][namespace]
         ours = resolve(namespace.replace("torch", "tinytorch", 1))
         absent = [name for name in names if not hasattr(ours, name)]
-        summary = (
-            f"{namespace}: {len(names) - len(absent)} of the {len(names)} names that PyTorch "
-            f"{pytorch['version']} documents are here, {len(absent)} are missing"
-        )
+        here = len(names) - len(absent)
+        summary = f"{namespace} {pytorch['version']}: {here} of {len(names)} names are here, {len(absent)} are not"
         listed = nodes.paragraph("", "", classes=["tt-missing"])
         for name in absent:
             listed += [nodes.literal("", name), nodes.Text(" ")]
