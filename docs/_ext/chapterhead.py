@@ -16,12 +16,13 @@ class ChapterHead(SphinxDirective):
         module = journey().module(self.env.docname.rpartition("/")[2].partition("_")[2])
         leads_to = [m for m in journey().modules if module.number in m.needs]
         needs = [m for m in journey().modules if m.number in module.needs]
+        relation = "Enhances" if module.relation == "enhances" else "Needs"
         facts = nodes.bullet_list(classes=["tt-chapter-head"])
         for label, value in (
             ("Tier", module.tier),
             ("Difficulty", f"{module.stars} of 5 stars"),
             ("First reading", f"about {module.hours} hours"),
-            ("Enhances" if module.relation == "enhances" else "Needs", ", ".join(m.label for m in needs) or "nothing"),
+            (relation, ", ".join(m.label for m in needs) or "nothing"),
             ("Leads to", ", ".join(m.label for m in leads_to)),
         ):
             if value:

@@ -54,7 +54,8 @@ class Missing(SphinxDirective):
         ours = resolve(namespace.replace("torch", "tinytorch", 1))
         absent = [name for name in names if not hasattr(ours, name)]
         here = len(names) - len(absent)
-        summary = f"{namespace} {pytorch['version']}: {here} of {len(names)} names are here, {len(absent)} are not"
+        counted = f"{here} of {len(names)} names are here, {len(absent)} are not"
+        summary = f"{namespace} {pytorch['version']}: {counted}"
         listed = nodes.paragraph("", "", classes=["tt-missing"])
         for name in absent:
             listed += [nodes.literal("", name), nodes.Text(" ")]
