@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from functools import wraps
 from itertools import count
 from math import pi, prod, sqrt
-from typing import ClassVar
 
 import numpy as np
 
@@ -27,6 +26,16 @@ OUT = -1  # the place of an Op's result among its parameters
 _order = count()
 
 
+class Here(threading.local):
+    """What each thread has for itself: is recording on, and the histories that it is letting go of."""
+
+    enabled = True
+    dropped: list | None = None
+
+
+here = Here()
+
+
 class Node:
     """How one tensor came about. `edges` is None once a backward pass has freed it."""
 
@@ -35,6 +44,20 @@ class Node:
 
     def __init__(self, op, edges):
         self.op, self.edges, self.order, self.retained = op, edges, next(_order), None
+
+    def __del__(self):
+        """Let go of the parents one by one: deleted from here, a long history is a deep recursion."""
+        if not self.edges:
+            return
+        edges, self.edges = self.edges, None
+        if here.dropped is not None:
+            here.dropped.append(edges)
+            return
+        here.dropped = [edges]
+        del edges
+        while here.dropped:
+            here.dropped.pop()
+        here.dropped = None
 
     def __repr__(self):
         return f"<{self.op} backward>"
@@ -54,27 +77,6 @@ class Node:
                 f"backward: the graph behind {self.op} was freed by an earlier backward(); "
                 "run the forward pass again, or call backward(retain_graph=True) the first time"
             )
-
-
-class Landing(Node):
-    """One node in sixteen, which breaks the fall when a long history is let go.
-
-    A node owns its parents: dropping the newest would delete them all in one deep recursion, and the stack
-    of WebAssembly ends after some thousand. A landing puts its edges aside until the recursion is back.
-    """
-
-    __slots__ = ()
-    waiting: ClassVar[list] = []
-    falling = False
-
-    def __del__(self):
-        Landing.waiting.append(self.edges)
-        self.edges = None
-        if not Landing.falling:
-            Landing.falling = True
-            while Landing.waiting:
-                Landing.waiting.pop()
-            Landing.falling = False
 
 
 class Edge:
@@ -139,25 +141,16 @@ def unbroadcast(g, shape):
     return g.sum(repeated).reshape(shape)
 
 
-class Mode(threading.local):
-    """Is recording on? Each thread has its own answer."""
-
-    enabled = True
-
-
-mode = Mode()
-
-
 class Engine:
     """What `Op.engine` is from now on."""
 
     def is_recording(self, *values):
         """Would an Op on these values be recorded?"""
-        return mode.enabled and any(v.requires_grad for v in flattened(values) if isinstance(v, Tensor))
+        return here.enabled and any(v.requires_grad for v in flattened(values) if isinstance(v, Tensor))
 
     def record(self, op, args, arrays, result):
         """Give `result` its node, if recording is on and an input needs a gradient."""
-        if not mode.enabled or result.array.dtype.kind != "f":
+        if not here.enabled or result.array.dtype.kind != "f":
             return
         edges = []
         for position, arg in enumerate(args):
@@ -173,10 +166,7 @@ class Engine:
                 function, values, watched = self._saved(op, position, args, arrays, result)
                 edges.append(Edge(node_of(arg), function, values, watched, arg.array))
         if edges:
-            node = Node(op.__name__, edges)
-            if node.order * 0x9E3779B1 & 0xF0000000 == 0:  # Fibonacci hashing: no loop misses all of them
-                node.__class__ = Landing
-            result.requires_grad, result.node = True, node
+            result.requires_grad, result.node = True, Node(op.__name__, edges)
 
     def _saved(self, op, position, args, arrays, result):
         """The derivative with respect to one parameter, the values it asks for, and the Memory to watch."""
@@ -196,7 +186,7 @@ class Engine:
 
     def rebind(self, tensor, result):
         """Let `tensor` become `result`, history and all; False where nothing is recorded."""
-        if not mode.enabled or not (tensor.requires_grad or result.requires_grad):
+        if not here.enabled or not (tensor.requires_grad or result.requires_grad):
             return False
         if tensor.requires_grad and tensor.is_leaf:
             raise RuntimeError("in-place: this tensor is a leaf that requires grad; use no_grad()")
@@ -322,12 +312,12 @@ class _Switch:
         return cls()(function) if callable(function) else super().__new__(cls)
 
     def __enter__(self):
-        self.before = [*getattr(self, "before", ()), mode.enabled]
-        mode.enabled = self.enabled
+        self.before = [*getattr(self, "before", ()), here.enabled]
+        here.enabled = self.enabled
         return self
 
     def __exit__(self, *error):
-        mode.enabled = self.before.pop()
+        here.enabled = self.before.pop()
 
     def __call__(self, function):
         @wraps(function)
@@ -352,7 +342,7 @@ class enable_grad(_Switch):  # noqa: N801 (PyTorch's name)
 
 def set_grad_enabled(enabled):
     """Recording on or off from this call on; in a `with` block, until its end."""
-    before, mode.enabled = mode.enabled, enabled
+    before, here.enabled = here.enabled, enabled
     return _until_exit(before)
 
 
@@ -361,12 +351,12 @@ def _until_exit(before):
     try:
         yield
     finally:
-        mode.enabled = before
+        here.enabled = before
 
 
 def is_grad_enabled():
     """Is recording on in this thread?"""
-    return mode.enabled
+    return here.enabled
 
 
 class Context:
@@ -436,7 +426,7 @@ class Function:
         ctx = Context(needs)
         with no_grad():
             result = wrap(cls.forward(ctx, *args).array)
-        if mode.enabled and any(needs):
+        if here.enabled and any(needs):
             parents = [node_of(a) if need else None for a, need in zip(args, needs, strict=True)]
             edges = [(parent, getattr(a, "shape", None)) for parent, a in zip(parents, args, strict=True)]
             result.requires_grad, result.node = True, FunctionNode(cls, ctx, edges)

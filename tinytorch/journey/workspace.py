@@ -4,12 +4,9 @@ A workspace is a folder with `modules/.tito/` in it. Its `modules/package/core/`
 `tinytorch.core`, so a reader's tensor.py runs in place of ours and everything else stays as it is.
 """
 
-import importlib.util
 import os
 import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from tinytorch.journey.manifest import Module
@@ -21,16 +18,15 @@ class WorkspaceError(RuntimeError):
     """TINYTORCH_WORKSPACE names a folder that is not a workspace."""
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(NamedTuple):
     """One module as this process runs it: from which file, and whether the reader wrote that."""
 
     module: "Module"
-    path: Path
+    path: str
     yours: bool
 
 
-def find_workspace() -> Path | None:
+def find_workspace() -> str | None:
     """The reader's workspace, or None where there is none.
 
     TINYTORCH_WORKSPACE names it, or is "off". Without it, the workspace is the nearest folder with
@@ -46,7 +42,7 @@ def find_workspace() -> Path | None:
                 f"{VARIABLE} is {named!r}, but that folder has no modules/.tito/ in it. "
                 f'Set it to your workspace, to "off" for the reference modules, or unset it.'
             )
-        return Path(os.path.abspath(named))
+        return os.path.abspath(named)
     try:
         folder = os.getcwd()
     except OSError:  # the working directory was deleted
@@ -56,7 +52,7 @@ def find_workspace() -> Path | None:
         if parent == folder:
             return None
         folder = parent
-    return Path(folder)
+    return folder
 
 
 def _is_workspace(folder: str) -> bool:
@@ -66,16 +62,18 @@ def _is_workspace(folder: str) -> bool:
 def core_path(reference: list[str]) -> list[str]:
     """The path of `tinytorch.core`: the reader's modules before those of the reference."""
     workspace = find_workspace()
-    return [str(workspace / "modules" / "package" / "core"), *reference] if workspace else reference
+    return [os.path.join(workspace, "modules", "package", "core"), *reference] if workspace else reference
 
 
 def running_modules() -> tuple[Running, ...]:
     """For every released module, the file that `import tinytorch.core.…` runs, in journey order."""
+    import importlib.util
+
     import tinytorch.core
     from tinytorch.journey.manifest import journey
 
     # The overlay as it was when tinytorch.core was imported: the working directory may have changed since.
-    reference = Path(tinytorch.core.__file__).parent
+    reference = os.path.dirname(str(tinytorch.core.__file__))
     found = []
     for module in journey().modules:
         if not module.released:
@@ -85,8 +83,7 @@ def running_modules() -> tuple[Running, ...]:
         spec = loaded.__spec__ if loaded else importlib.util.find_spec(name)
         if spec is None or spec.origin is None:
             raise ModuleNotFoundError(f"{module.label} is released, but there is no {name}", name=name)
-        path = Path(spec.origin)
-        found.append(Running(module, path, yours=path.parent != reference))
+        found.append(Running(module, spec.origin, yours=os.path.dirname(spec.origin) != reference))
     return tuple(found)
 
 
