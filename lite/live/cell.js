@@ -1,6 +1,7 @@
 // One code cell of a page: its text, its editor, its buttons and its outputs.
 import { Output, element } from "./output.js";
 
+const EDITED = "Edited";
 const AUTOSAVE_MS = 150;
 const STOP_AFTER_MS = 200; // a run shorter than this never shows Stop: two buttons that flicker help nobody
 
@@ -49,7 +50,7 @@ export class Cell {
     this.code = record.code;
     this.edit = record;
     if (record.hash !== this.hash) this.#askAboutNewOriginal(record);
-    this.#showEdited("Your edit");
+    this.#showEdited("Your edit, not run yet: the output is the original’s");
   }
 
   mount(createEditor) {
@@ -70,7 +71,7 @@ export class Cell {
   #changed(text) {
     this.code = text;
     if (text !== this.original) this.cleared = null;
-    this.#showEdited("Edited");
+    this.#showEdited(EDITED);
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.save(), AUTOSAVE_MS);
     this.unsaved = true;
@@ -87,16 +88,21 @@ export class Cell {
       if (this.code === this.original) {
         this.edit = null;
         await store.remove(page, this.name);
-        this.note.textContent = "Back to the original";
+        this.#amendNote("", "Back to the original");
       } else {
         const { hash, original } = this.edit ?? this;
         this.edit = { page, cell: this.name, code: this.code, original, hash, index: this.index, saved: Date.now() };
         await store.put(this.edit);
-        this.#showEdited(store.persistent ? "Edited, saved in this browser" : "Edited, kept until you leave");
+        this.#amendNote(EDITED, store.persistent ? "Edited, saved in this browser" : "Edited, kept until you leave");
       }
     } catch (error) {
       this.page.storeFailed(error);
     }
+  }
+
+  /** Replace what the note says, unless it has meanwhile something newer to say. */
+  #amendNote(before, sentence) {
+    if (this.note.textContent === before) this.note.textContent = sentence;
   }
 
   #showEdited(sentence) {
@@ -104,7 +110,7 @@ export class Cell {
     this.node.toggleAttribute("data-tt-edited", edited);
     this.buttons.reset.hidden = !edited && this.cleared === null;
     this.buttons.reset.textContent = edited ? "Reset" : "Undo reset";
-    this.note.textContent = edited ? sentence : "";
+    if (!this.handle) this.note.textContent = edited ? sentence : "";
   }
 
   #replace(text) {
@@ -140,6 +146,7 @@ export class Cell {
     keep.type = take.type = "button";
     keep.onclick = () => {
       this.edit = { ...record, hash: this.hash, original: this.original };
+      this.#showEdited(EDITED);
       this.unsaved = true;
       this.save();
       question.remove();

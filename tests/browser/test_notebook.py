@@ -1,4 +1,4 @@
-"""A chapter as a notebook in JupyterLite, on the same self-hosted Python."""
+"""The chapters as notebooks in JupyterLite, on the same self-hosted Python."""
 
 import re
 
@@ -22,3 +22,10 @@ def test_open_as_notebook_and_import_tinytorch(open_page: Open) -> None:
     page.keyboard.press("Shift+Enter")
     shown = page.locator(".jp-OutputArea-output").first
     expect(shown).to_have_text(re.compile(r"^\s*sum 42\.0\s*$"), timeout=BOOTED)
+
+
+def test_lab_lists_the_chapters(open_page: Open) -> None:
+    page = open_page("lite/lab/index.html?path=modules/01_tensor.ipynb", trouble=("/lite/api/",))
+    expect(page.locator(".jp-CodeCell .cm-content").first).to_be_visible(timeout=BOOTED)
+    listed = page.locator(".jp-DirListing-item")
+    expect(listed.filter(has_text="01_tensor.ipynb")).to_be_visible()

@@ -23,7 +23,7 @@ def set_theme(theme: str) -> str:
 @pytest.mark.parametrize("path", pages())
 def test_page_is_complete_accessible_and_fits_a_phone(open_page: Open, path: str) -> None:
     """In light and dark, wide and narrow; open_page sees to foreign requests and errors."""
-    page = open_page(path, script=set_theme("light"))
+    page = open_page(path, script=set_theme("light"), reduced_motion="reduce")
     page.wait_for_load_state("networkidle")
     assert violations(page) == []
     page.evaluate("document.documentElement.dataset.theme = 'dark'")
