@@ -188,11 +188,11 @@ SUBMODULES = ("autograd", "cuda", "datasets", "nn", "optim", "utils")
 
 
 def __getattr__(name):
-    """Import a submodule at its first use; `save` and `load` come from core module 07."""
+    """Import a submodule at its first use; `save` and `load` come from utils.safetensors."""
     if name in SUBMODULES:
         return import_module(f".{name}", __name__)
     if name in ("save", "load"):
-        return getattr(import_module(".core.training", __name__), name)
+        return getattr(import_module(".utils.safetensors", __name__), name)
     if name == "__version__":
         return import_module("importlib.metadata").version(__name__)
     raise AttributeError(f"tinytorch has no '{name}'; the reference lists what PyTorch has and this has not")
