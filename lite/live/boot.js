@@ -22,16 +22,18 @@ const EIO = 29; // WASI's number for an input or output error
 /**
  * Pyodide's module factory, made to link the given WebAssembly modules before Python starts. Their functions
  * enter the table at tableBase; without it at a place of its own choice, which Module.tableBase then tells.
+ * modules: a promise of [path, module] pairs.
  */
-export function linked(createPyodideModule, modules, { tableBase, prepared, finish } = {}) {
+export function linked(createPyodideModule, modules, { tableBase, finish } = {}) {
   return async (settings) => {
     const instantiate = settings.instantiateWasm;
+    let pairs;
     settings.instantiateWasm = (imports, done) =>
       instantiate(imports, async (...instance) => {
-        await prepared;
+        pairs = await modules;
         done(...instance);
       });
-    settings.preRun = [...settings.preRun, (Module) => link(Module, modules, tableBase)];
+    settings.preRun = [...settings.preRun, (Module) => link(Module, pairs, tableBase)];
     const Module = await createPyodideModule(settings);
     await finish?.(Module);
     return Module;
@@ -56,51 +58,59 @@ function link(Module, modules, tableBase) {
 
 /** Start Python from the snapshot; `progress` is called with the bytes of each download as they come. */
 export async function startFromSnapshot(base, manifest, progress) {
-  const { memory, files } = manifest;
-  const stream = (name) => inflate(base, files[name], progress);
-  const [memoryStream, moduleStream, siteStream] = [stream("memory"), stream("modules"), stream("site")];
-  const modules = [];
-  const compiling = gathered(moduleStream).then((bytes) =>
-    Promise.all(
-      [...sliced(bytes, manifest.modules)].map(async ([path, code]) => [path, await WebAssembly.compile(code)]),
-    ).then((compiled) => modules.push(...compiled)),
+  const stream = (name) => inflate(base, manifest.files[name], progress);
+  const [memory, site] = [stream("memory"), gathered(stream("site"))];
+  const core = WebAssembly.compileStreaming(
+    new Response(stream("core"), { headers: { "Content-Type": "application/wasm" } }),
   );
-  const site = gathered(siteStream);
-  const takeBack = handOver(base, stream("core"));
+  const modules = gathered(stream("modules")).then((bytes) => compiled(bytes, manifest.modules));
+  const arrived = Promise.all([core, modules, site]);
+  arrived.catch(() => {}); // reported where it is awaited
+  const takeBack = handOver(base, core);
+  try {
+    // Pyodide waits for its WebAssembly without an end, so a download that fails has to end the wait.
+    const pyodide = await Promise.race([load(base, manifest, modules, memory), arrived.then(() => new Promise(() => {}))]);
+    writeFiles(pyodide.FS, await site, manifest.site);
+    fetchWhenRead(pyodide.FS, "/lib/python314.zip", base + manifest.stdlib.url, manifest.stdlib.bytes);
+    pyodide.loadedPackages.numpy = "default channel";
+    return pyodide;
+  } finally {
+    takeBack();
+  }
+}
+
+async function load(base, { memory, ...manifest }, modules, memoryStream) {
   const [{ loadPyodide }, { default: createPyodideModule }] = await Promise.all([
     import(base + "pyodide.mjs"),
     import(base + "pyodide.asm.mjs"),
   ]);
-  const header = Uint8Array.from(atob(memory.header), (letter) => letter.charCodeAt(0));
-  const pyodide = await loadPyodide({
+  return await loadPyodide({
     indexURL: base,
     // Pyodide reads its own state from the header; the memory behind it is written straight from the download.
-    _loadSnapshot: header,
+    _loadSnapshot: Uint8Array.from(atob(memory.header), (letter) => letter.charCodeAt(0)),
     createPyodideModule: linked(createPyodideModule, modules, {
       tableBase: memory.tableBase,
-      prepared: compiling,
       finish: (Module) => restore(Module, memory, memoryStream),
     }),
     stdin: () => null,
-  }).finally(takeBack);
-  writeFiles(pyodide.FS, await site, manifest.site);
-  fetchWhenRead(pyodide.FS, "/lib/python314.zip", base + manifest.stdlib.url, manifest.stdlib.bytes);
-  pyodide.loadedPackages.numpy = "default channel";
-  return pyodide;
+  });
 }
 
-// Pyodide downloads and compiles its WebAssembly when its script has been read. Here both begin at once, from
-// the gzip file, and until takeBack is called Pyodide's own request for it gets what is on its way already.
-// Its request for the standard library gets nothing, because the snapshot has imported what a start needs.
+function compiled(bytes, entries) {
+  const compile = async ([path, code]) => [path, await WebAssembly.compile(code)];
+  return Promise.all([...sliced(bytes, entries)].map(compile));
+}
+
+// Pyodide downloads and compiles its WebAssembly when its script has been read. Here both have begun already, and
+// until takeBack is called Pyodide's own request for it gets what is on its way. Its request for the standard
+// library gets nothing, because the snapshot has imported what a start needs.
 function handOver(base, core) {
   const { fetch } = self;
   const { instantiateStreaming } = WebAssembly;
-  const compiling = WebAssembly.compileStreaming(new Response(core, { headers: { "Content-Type": "application/wasm" } }));
-  compiling.catch(() => {}); // reported where it is awaited
   const answered = [base + "pyodide.asm.wasm", base + "python_stdlib.zip"];
   self.fetch = async (url, ...options) => (answered.includes(String(url)) ? new Response() : fetch(url, ...options));
   WebAssembly.instantiateStreaming = async (_response, imports) => {
-    const module = await compiling;
+    const module = await core;
     return { module, instance: await WebAssembly.instantiate(module, imports) };
   };
   return () => {
@@ -119,17 +129,25 @@ function fetchWhenRead(FS, path, url, bytes) {
     ...operations,
     read(...request) {
       if (node.stream_ops !== operations) {
-        const download = new XMLHttpRequest();
-        download.open("GET", url, false);
-        download.responseType = "arraybuffer";
-        download.send();
-        if (download.status !== 200) throw new FS.ErrnoError(EIO);
-        node.contents = new Uint8Array(download.response);
+        node.contents = fetchedNow(url);
+        if (!node.contents) throw new FS.ErrnoError(EIO);
         node.stream_ops = operations;
       }
       return operations.read(...request);
     },
   };
+}
+
+function fetchedNow(url) {
+  const download = new XMLHttpRequest();
+  download.open("GET", url, false);
+  download.responseType = "arraybuffer";
+  try {
+    download.send();
+  } catch {
+    return null; // no network
+  }
+  return download.status === 200 ? new Uint8Array(download.response) : null;
 }
 
 async function restore(Module, { size, runs }, stream) {

@@ -62,7 +62,7 @@ async function start(base) {
     cells.connect((json) => self.postMessage(JSON.parse(json)));
     cells.warm_up();
     runCell = cells.run;
-    const python = pyodide.runPython("import sys; sys.version.split()[0]");
+    const python = pyodide.pyimport("sys").version.split(" ")[0];
     const versions = { pyodide: pyodide.version, python, ...manifest.versions };
     post("ready", { versions, ms: performance.now() - began });
   } catch (error) {

@@ -122,6 +122,7 @@ def connect(post) -> None:
     Cell.post = staticmethod(post)
     sys.stdout, sys.stderr = Stream("stdout"), Stream("stderr")
     sys.argv = [""]
+    sys.path[:] = dict.fromkeys(sys.path)  # each start of Pyodide adds the current folder
     os.environ["MPLBACKEND"] = "module://live_figures"
     vars(builtins).update(display=display, input=no_input)
     # The interpreter may come from a memory snapshot: without this every page would draw the same numbers.

@@ -19,7 +19,6 @@ process.on("uncaughtException", (error) => {
 
 const [folder, siteFolder, out, ...wanted] = process.argv.slice(2);
 const PAGE = 4096;
-const HEADER = 48;
 
 // Imported before the snapshot is taken, so that they cost a page nothing: NumPy, what a cell is likely to
 // import, what running cells takes, and on top of these the modules that the command line names.
@@ -33,7 +32,6 @@ import contextlib, gc
 for name in wanted:
     with contextlib.suppress(ImportError):
         __import__(name)
-del name, wanted
 gc.collect()
 [module.__file__ for module in sys.modules.values() if getattr(module, "__file__", None)]
 `;
@@ -48,6 +46,7 @@ const pack = (paths) => {
 };
 
 const paths = filesBelow();
+// NumPy has lapack_lite for machines without LAPACK, and does not import it here.
 const modules = pack(paths.filter((path) => path.endsWith(".so") && !path.includes("lapack_lite")));
 const site = pack(paths.filter((path) => !path.endsWith(".so")));
 
@@ -68,19 +67,24 @@ const compiled = modules.entries.map(([path]) => [
 const pyodide = await loadPyodide({
   indexURL: folder,
   _makeSnapshot: true,
-  createPyodideModule: linked(createPyodideModule, compiled),
+  _sysExecutable: "python", // instead of this script's path, which would stay in the snapshot
+  createPyodideModule: linked(createPyodideModule, Promise.resolve(compiled)),
 });
 writeFiles(pyodide.FS, site.bytes, site.entries);
 // Python looks for the libraries in the file system before it asks for them; they are linked already.
 writeFiles(pyodide.FS, modules.bytes, modules.entries);
-pyodide.globals.set("wanted", pyodide.toPy(wanted));
-const imported = pyodide.runPython(PRELUDE).toJs();
+// In a namespace of its own: the cells must not find names that nobody imported in the page.
+const globals = pyodide.toPy({ wanted });
+const result = pyodide.runPython(PRELUDE, { globals });
+const imported = result.toJs();
+result.destroy();
+globals.destroy();
 // The files of what is imported already need not be sent.
 const later = pack(site.entries.map(([path]) => path).filter((path) => !imported.includes(SITE_PACKAGES + path)));
 
 const snapshot = pyodide.makeMemorySnapshot();
 const headerLength = new Uint32Array(snapshot.buffer, snapshot.byteOffset, 2)[1];
-const header = snapshot.subarray(0, Math.max(headerLength, HEADER));
+const header = snapshot.subarray(0, headerLength);
 const memory = snapshot.subarray(headerLength);
 const runs = [];
 const written = [];

@@ -302,10 +302,9 @@ def test_no_two_starts_draw_the_same_numbers(start: Start) -> None:
     assert drawn[0] != drawn[1]
 
 
-def test_without_the_snapshot_python_starts_the_slow_way(
-    start: Start,
-) -> None:
-    page, said = start(absent=("live/memory-",))
+@pytest.mark.parametrize("part", ["core", "memory", "modules", "site"])
+def test_without_a_part_of_the_snapshot_python_starts_the_slow_way(start: Start, part: str) -> None:
+    page, said = start(absent=(f"live/{part}-",))
     assert said[-1]["type"] == "ready"
     assert "slow" in "".join(message.get("label", "") for message in said)
     code = (
@@ -314,6 +313,16 @@ def test_without_the_snapshot_python_starts_the_slow_way(
     messages = page.evaluate("request => ask(request)", {"type": "run", "code": code})
     assert printed(messages) == "here\n"
     assert shown(messages) == ["(2.0, array([1., 1.]))"]
+
+
+def test_a_new_python_knows_no_names_and_nothing_of_where_it_was_made(start: Start) -> None:
+    page, _ = start()
+    code = "[name for name in globals() if not name.startswith('_')]"
+    assert shown(page.evaluate("request => ask(request)", {"type": "run", "code": code})) == ["[]"]
+    code = "import os, sys\nprint(dict(os.environ), sys.executable, sys.orig_argv, sys.path)"
+    text = printed(page.evaluate("request => ask(request)", {"type": "run", "code": code}))
+    assert str(LITE.parent) not in text
+    assert "snapshot" not in text
 
 
 def test_the_standard_library_is_fetched_when_a_cell_imports_from_it(run: Ask, start: Start) -> None:
