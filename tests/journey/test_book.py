@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "emscripten", reason="the book i
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_script_that_a_page_runs_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    for script in re.findall(r"^\$ .*?\bpython ([\w/.-]+\.py)", text, re.MULTILINE):
+    for script in re.findall(r"^\s*\$ .*?\bpython ([\w/.-]+\.py)", text, re.MULTILINE):
         assert (ROOT / script).is_file(), script
 
 
