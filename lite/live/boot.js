@@ -46,7 +46,7 @@ function link(Module, modules, tableBase) {
   // Which functions Pyodide itself has put into the table depends on the engine: leave it some room.
   const { wasmTable } = Module;
   Module.tableBase = tableBase ?? wasmTable.length + 64;
-  if (wasmTable.length > Module.tableBase) throw new Error("the function table is longer than in the snapshot");
+  if (wasmTable.length > Module.tableBase) throw new Error("the function table has no room for the libraries");
   wasmTable.grow(Module.tableBase - wasmTable.length);
   const flags = { loadAsync: false, nodelete: true, global: false };
   for (const [path, module] of modules) {
@@ -69,7 +69,8 @@ export async function startFromSnapshot(base, manifest, progress) {
   const takeBack = handOver(base, core);
   try {
     // Pyodide waits for its WebAssembly without an end, so a download that fails has to end the wait.
-    const pyodide = await Promise.race([load(base, manifest, modules, memory), arrived.then(() => new Promise(() => {}))]);
+    const failure = arrived.then(() => new Promise(() => {}));
+    const pyodide = await Promise.race([load(base, manifest, modules, memory), failure]);
     writeFiles(pyodide.FS, await site, manifest.site);
     fetchWhenRead(pyodide.FS, "/lib/python314.zip", base + manifest.stdlib.url, manifest.stdlib.bytes);
     pyodide.loadedPackages.numpy = "default channel";
@@ -86,7 +87,7 @@ async function load(base, { memory, ...manifest }, modules, memoryStream) {
   ]);
   return await loadPyodide({
     indexURL: base,
-    // Pyodide reads its own state from the header; the memory behind it is written straight from the download.
+    // Pyodide reads its own state from the header; the memory behind it comes straight from the download.
     _loadSnapshot: Uint8Array.from(atob(memory.header), (letter) => letter.charCodeAt(0)),
     createPyodideModule: linked(createPyodideModule, modules, {
       tableBase: memory.tableBase,
@@ -101,14 +102,15 @@ function compiled(bytes, entries) {
   return Promise.all([...sliced(bytes, entries)].map(compile));
 }
 
-// Pyodide downloads and compiles its WebAssembly when its script has been read. Here both have begun already, and
-// until takeBack is called Pyodide's own request for it gets what is on its way. Its request for the standard
-// library gets nothing, because the snapshot has imported what a start needs.
+// Pyodide downloads and compiles its WebAssembly when its script has been read. Here both have begun already,
+// and until takeBack is called Pyodide's own request for it gets what is on its way. Its request for the
+// standard library gets nothing, because the snapshot has imported what a start needs.
 function handOver(base, core) {
   const { fetch } = self;
   const { instantiateStreaming } = WebAssembly;
   const answered = [base + "pyodide.asm.wasm", base + "python_stdlib.zip"];
-  self.fetch = async (url, ...options) => (answered.includes(String(url)) ? new Response() : fetch(url, ...options));
+  self.fetch = async (url, ...options) =>
+    answered.includes(String(url)) ? new Response() : fetch(url, ...options);
   WebAssembly.instantiateStreaming = async (_response, imports) => {
     const module = await core;
     return { module, instance: await WebAssembly.instantiate(module, imports) };
