@@ -131,7 +131,7 @@ def install_npm_packages() -> None:
     run(
         ["npm", "ci", "--no-audit", "--no-fund", "--prefer-offline"],
         "npm ci",
-        "It needs Node 20 or newer and, the first time, a network that reaches the npm registry.",
+        "It needs Node 20 or newer and, the first time, a network on which npm works.",
     )
 
 

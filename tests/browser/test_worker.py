@@ -273,9 +273,9 @@ def test_files_are_written_and_read(start: Start) -> None:
     def ask(request: Message) -> list[Message]:
         return page.evaluate("request => ask(request)", request)
 
-    ask({"type": "write", "path": "/home/pyodide/work/notes.txt", "text": "größer"})
-    assert shown(ask({"type": "run", "code": "open('work/notes.txt').read()"})) == ["'größer'"]
-    (file, done) = ask({"type": "read", "path": "/home/pyodide/work/notes.txt"})
+    ask({"type": "write", "path": "/home/pyodide/mine/notes.txt", "text": "größer"})
+    assert shown(ask({"type": "run", "code": "open('mine/notes.txt').read()"})) == ["'größer'"]
+    (file, done) = ask({"type": "read", "path": "/home/pyodide/mine/notes.txt"})
     assert (file["text"], done["ok"]) == ("größer", True)
     assert "there is no file /nothing" in error(ask({"type": "read", "path": "/nothing"}))["message"]
 
