@@ -64,7 +64,7 @@ class Pack:
         self.state, self.plans = {}, {}
 
     def chunks(self, first, last):
-        """Parameters first to last in pieces: (values, gradient, {name: state}, scratch, a spare), each 1-d."""
+        """Parameters first to last in pieces of (values, gradient, {name: state}, scratch, a spare)."""
         gradients = [p.grad.array.reshape(-1) for p in self.params[first:last]]
         if (first, last) not in self.plans:
             self.plans[first, last] = list(self.planned(first, last))
