@@ -270,6 +270,18 @@ def test_a_gradient_in_another_memory_order_lands_in_the_right_places():
     assert w.tolist() == [[0.0, -2.0, -4.0], [-1.0, -3.0, -5.0]]
 
 
+@every_rule
+def test_a_step_leaves_the_gradients_as_they_were(name, settings):
+    rng = np.random.default_rng(0)
+    parameters = [nn.Parameter(tt.tensor(rng.standard_normal(shape))) for shape in SHAPES]
+    for p in parameters:
+        p.grad = tt.tensor(rng.standard_normal(p.shape))
+    before = [p.grad.array.copy() for p in parameters]
+    getattr(optim, name)(parameters, **settings).step()
+    for p, gradient in zip(parameters, before, strict=True):
+        np.testing.assert_array_equal(p.grad.array, gradient)
+
+
 def test_nothing_happens_without_gradients():
     w = nn.Parameter(tt.ones(3))
     optimizer = optim.Adam([w], weight_decay=0.1)
