@@ -1,7 +1,6 @@
 """Names in PyTorch's shape: `tinytorch.autograd`, the automatic differentiation of core module 05."""
 
 from .core.autograd import (
-    Function,
     enable_grad,
     grad,
     gradcheck,
@@ -9,6 +8,7 @@ from .core.autograd import (
     no_grad,
     set_grad_enabled,
 )
+from .ops.function import Function
 
 __all__ = [
     "Function",
