@@ -1,6 +1,7 @@
 """What every built page must be, read from its files."""
 
 import json
+import os
 import re
 from collections import Counter
 from html.parser import HTMLParser
@@ -10,7 +11,7 @@ from urllib.parse import unquote, urldefrag, urlsplit
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SITE = ROOT / "_build" / "html"
+SITE = Path(os.environ.get("TINYTORCH_SITE", ROOT / "_build" / "html"))
 FETCHED = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src", "video": "src"}
 # What a <link> only names, and no browser fetches.
 NAMED_ONLY = {"canonical", "author", "license", "index", "search", "next", "prev"}
