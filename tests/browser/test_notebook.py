@@ -16,6 +16,8 @@ def test_open_as_notebook_and_import_tinytorch(open_page: Open) -> None:
     first = page.locator(".jp-CodeCell .cm-content").first
     expect(first).to_be_visible(timeout=BOOTED)
     expect(page.locator(".jp-MarkdownCell").first).to_contain_text(title)
+    # A cell that is run before the kernel is there would never be executed.
+    expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible(timeout=BOOTED)
     first.click()
     page.keyboard.press("Control+A")
     page.keyboard.insert_text("import tinytorch\nprint('sum', tinytorch.ones(6, 7).sum().item())")
