@@ -13,6 +13,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "_ext")]
 
 # The book shows and runs the reference modules, never the work of whoever builds it.
 os.environ["TINYTORCH_WORKSPACE"] = "off"
+# Its figures are those of one core: a second BLAS thread waits on whatever else the builder's machine does.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # Nor do their IPython startup files. The kernels talk on this machine alone, so no word about encryption.
 ipython = ROOT / "_build" / "ipython" / "profile_default"

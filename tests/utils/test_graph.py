@@ -87,7 +87,6 @@ def test_the_svg_takes_its_colour_from_the_text_and_says_what_it_is():
     picture = draw_graph(loss, names)._repr_svg_()
     assert set(re.findall(r'(?:stroke|fill)="([^"]*)"', picture)) == {"currentColor", "none"}
     assert " id=" not in picture  # two drawings on one page cannot collide
-    assert draw_graph(loss, names)._repr_html_() == picture  # an image file would not take the colour on
     svg = ElementTree.fromstring(picture)
     assert svg.get("role") == "img"
     assert svg.get("aria-label") == svg.find(f"{SVG}title").text == "graph of 7 operations and 2 leaves"

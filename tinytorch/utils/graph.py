@@ -86,10 +86,6 @@ class Graph:
             f"{''.join(shapes)}</svg>"
         )
 
-    def _repr_html_(self):
-        """The same drawing inside the page, where it takes on the colour of the text, light or dark."""
-        return self._repr_svg_()
-
     def with_bends(self):
         """Each edge as a path with one point in every layer that it crosses, and the nodes of each layer."""
         layers: list[list[int]] = [[] for _ in range(max(self.layer) + 1)]
