@@ -112,7 +112,8 @@ def shown(value):
     """An argument as an error message shows it: the shape of an array, the first members of a long list."""
     if isinstance(value, (list, tuple)):
         members = [shown(member) for member in value[:6]] + ["…"] * (len(value) > 6)
-        return f"[{', '.join(members)}]" if isinstance(value, list) else f"({', '.join(members)})"
+        inside = ", ".join(members)
+        return f"[{inside}]" if isinstance(value, list) else f"({inside}{',' * (len(members) == 1)})"
     return str(value.shape) if hasattr(value, "shape") else repr(value)
 
 
