@@ -256,13 +256,15 @@ class Module:
 
     def state_dict(self, prefix=""):
         """What is saved: {path: tensor}, detached, on the module's own memory; if shared, under each path."""
-        state = {}
+        return {prefix + path: x.detach() for path, x in self._saved_tensors()}
+
+    def _saved_tensors(self):
+        """Pairs (path, tensor) of everything that is saved."""
         for path, module in self.named_modules(None, "", remove_duplicate=False):
-            saved = {name: x for name, x in module._buffers.items() if name not in module._unsaved}
-            for name, x in (*module._parameters.items(), *saved.items()):
+            buffers = {name: x for name, x in module._buffers.items() if name not in module._unsaved}
+            for name, x in (*module._parameters.items(), *buffers.items()):
                 if x is not None:
-                    state[f"{prefix}{path}.{name}" if path else prefix + name] = x.detach()
-        return state
+                    yield f"{path}.{name}" if path else name, x
 
     def load_state_dict(self, state_dict, strict=True):
         """Copy the numbers of a state_dict into this module: all of them, or, after an error, none.
@@ -270,7 +272,7 @@ class Module:
         With strict=False only what has the same name on both sides is loaded. Returns (missing_keys,
         unexpected_keys). Raises RuntimeError that names every missing key, unexpected key and wrong shape.
         """
-        own = self.state_dict()
+        own = dict(self._saved_tensors())
         missing = [key for key in own if key not in state_dict]
         unexpected = [key for key in state_dict if key not in own]
         common = {key: state_dict[key] for key in own if key in state_dict}
