@@ -81,10 +81,13 @@ def check_labels(name, input, target):
 
 def reduced(losses, reduction):
     """One loss for each element, as `reduction` wants them."""
-    reductions = {"mean": mean, "sum": sum, "none": lambda losses: losses}
-    if reduction not in reductions:
+    check_reduction(reduction)
+    return losses if reduction == "none" else mean(losses) if reduction == "mean" else sum(losses)
+
+
+def check_reduction(reduction):
+    if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"reduction is 'mean', 'sum' or 'none', {reduction!r} came")
-    return reductions[reduction](losses)
 
 
 # For classes.
@@ -157,8 +160,7 @@ def weighed(losses, row_weight, scale):
 
 def scale_of(reduction, total):
     """What the sum of the losses is multiplied with: for a mean 1 / total. None if they are not summed."""
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"reduction is 'mean', 'sum' or 'none', {reduction!r} came")
+    check_reduction(reduction)
     if reduction == "none":
         return None
     return 1.0 if reduction == "sum" else 1 / total if total else nan

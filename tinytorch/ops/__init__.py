@@ -88,7 +88,7 @@ PROPERTIES = {
     "grad_fn": property(members.grad_fn),
     "device": property(members.device),
     "nbytes": property(members.nbytes),
-    "itemsize": property(members.itemsize),
+    "itemsize": property(members.element_size),
     "data": property(members.data, members.set_data),
 }
 

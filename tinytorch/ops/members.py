@@ -28,11 +28,6 @@ def nbytes(a):
     return a.array.nbytes
 
 
-def itemsize(a):
-    """How many bytes one number takes."""
-    return a.array.itemsize
-
-
 def data(a):
     """The same memory without the history; assigning a tensor gives this one its numbers."""
     return a.detach()

@@ -113,8 +113,8 @@ def vector(index):
 
 
 def summed_slices(g, a_shape, dim, index):
-    moved = np.moveaxis(np.arange(prod(a_shape)).reshape(a_shape), dim, 0)[index]
-    return added_up(np.moveaxis(moved, 0, dim) if index.ndim else moved, g, a_shape)
+    places = np.arange(prod(a_shape)).reshape(a_shape)
+    return added_up(np.take(places, index, axis=dim), g, a_shape)
 
 
 derivative(index_select, summed_slices)
