@@ -185,18 +185,21 @@ short, int, long, bool = int16, int32, int64, bool_
 clip, divide, concat, concatenate, swapaxes = clamp, div, cat, cat, transpose
 
 SUBMODULES = ("autograd", "cuda", "datasets", "nn", "optim", "utils")
+LATER = {
+    "save": "safetensors", "load": "safetensors", "set_num_threads": "threads", "get_num_threads": "threads",
+}  # fmt: skip
 
 
 def __getattr__(name):
-    """Import a submodule at its first use; `save` and `load` come from utils.safetensors."""
+    """Import a submodule at its first use, and what tinytorch.utils has under PyTorch's names."""
     if name in SUBMODULES:
         return import_module(f".{name}", __name__)
-    if name in ("save", "load"):
-        return getattr(import_module(".utils.safetensors", __name__), name)
+    if name in LATER:
+        return getattr(import_module(f".utils.{LATER[name]}", __name__), name)
     if name == "__version__":
         return import_module("importlib.metadata").version(__name__)
     raise AttributeError(f"tinytorch has no '{name}'; the reference lists what PyTorch has and this has not")
 
 
 def __dir__():
-    return sorted([*globals(), *SUBMODULES, "save", "load"])
+    return sorted([*globals(), *SUBMODULES, *LATER])
