@@ -22,23 +22,41 @@ from ..core.losses import (
     nll_loss,
     smooth_l1_loss,
 )
+from ..core.spatial import (
+    adaptive_avg_pool2d,
+    adaptive_max_pool2d,
+    avg_pool2d,
+    batch_norm,
+    conv2d,
+    conv_transpose2d,
+    interpolate,
+    max_pool2d,
+)
 from ..ops.losses import binary_cross_entropy
 from ..ops.shapes import pad
 from .vectors import cosine_similarity, normalize, one_hot
 
 __all__ = [
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool2d",
+    "avg_pool2d",
+    "batch_norm",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "conv2d",
+    "conv_transpose2d",
     "cosine_similarity",
     "cross_entropy",
     "dropout",
     "gelu",
     "huber_loss",
+    "interpolate",
     "kl_div",
     "l1_loss",
     "leaky_relu",
     "linear",
     "log_softmax",
+    "max_pool2d",
     "mse_loss",
     "nll_loss",
     "normalize",
