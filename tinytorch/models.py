@@ -1,0 +1,5 @@
+"""Whole networks by name: `tinytorch.models`."""
+
+from .core.transformers import GPT, GPTConfig, generate
+
+__all__ = ["GPT", "GPTConfig", "generate"]
