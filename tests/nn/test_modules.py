@@ -27,6 +27,20 @@ ACTIVATIONS = [
     ("Softplus", {"beta": 2.0, "threshold": 5.0}),
     ("Softmax", {"dim": 1}),
     ("LogSoftmax", {"dim": 0}),
+    ("ELU", {}),
+    ("ELU", {"alpha": 0.5, "inplace": True}),
+    ("SELU", {}),
+    ("Hardtanh", {}),
+    ("Hardtanh", {"min_val": -0.5, "max_val": 0.25, "inplace": True}),
+    ("ReLU6", {}),
+    ("ReLU6", {"inplace": True}),
+    ("Hardsigmoid", {}),
+    ("Hardswish", {}),
+    ("Mish", {}),
+    ("LogSigmoid", {}),
+    ("Softsign", {}),
+    ("Softmin", {"dim": 1}),
+    ("GLU", {"dim": 0}),
 ]
 CLASSES = np.array([0, 2, 1, 2])
 WEIGHT = np.array([1.0, 2.0, 0.5], "float32")

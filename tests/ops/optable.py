@@ -435,4 +435,30 @@ CLASSES = [
     Row("one_hot", lambda T, i: T.nn.functional.one_hot(i, 4), ((Ints((2, 3), 4),),), gradient=False),
 ]
 
-TABLE = ELEMENTWISE + REDUCTIONS + LINEAR + SHAPES + SELECTION + CLASSES
+ACTIVATIONS = [
+    *rows(
+        "elu selu relu6 hardsigmoid hardswish mish logsigmoid softsign",
+        lambda name: lambda T, a: getattr(T.nn.functional, name)(a),
+        ONE,
+        low=-4.0,
+        high=7.0,
+        ints=False,
+    ),
+    Row("elu alpha", lambda T, a: T.nn.functional.elu(a, 0.3), ONE, ints=False),
+    Row("hardtanh", lambda T, a: T.nn.functional.hardtanh(a, -0.5, 1.5), ONE, ints=False),
+    Row("softmin", lambda T, a: T.nn.functional.softmin(a, -1), (((3,),), ((2, 3),), ((0, 3),)), ints=False),
+    Row(
+        "glu",
+        lambda T, a: [T.nn.functional.glu(a), T.nn.functional.glu(a, 0)],
+        (((4, 2),), ((2, 6),), ((0, 2),)),
+        ints=False,
+    ),
+    Row(
+        "prelu",
+        lambda T, a, w: T.nn.functional.prelu(a, w),
+        (((2, 3), (1,)), ((2, 3), (3,)), ((2, 3, 4), (3,)), ((5,), (1,)), ((0, 3), (3,))),
+        ints=False,
+    ),
+]
+
+TABLE = ELEMENTWISE + REDUCTIONS + LINEAR + SHAPES + SELECTION + CLASSES + ACTIVATIONS
