@@ -180,7 +180,10 @@ def zeros_beside(x):
     width = x.size // len(x) if x.ndim > 1 and len(x) else 0
     if not 256 <= width <= zeros_size or not isinstance(x, np.ndarray):
         return 0
-    return zeros_of(x.dtype)[:width].reshape(x.shape[1:])
+    # The zeros lie in memory as the row does, whose dimensions may be permuted.
+    order = sorted(range(x.ndim - 1), key=lambda dim: -x.strides[dim + 1])
+    row = zeros_of(x.dtype)[:width].reshape([x.shape[dim + 1] for dim in order])
+    return row.transpose(np.argsort(order))
 
 
 zeros_size = 65536

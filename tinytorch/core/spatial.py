@@ -25,21 +25,18 @@ from ..utils.threads import get_num_threads, parallel, scratch
 from .autograd import derivative
 from .layers import Module, Parameter, fill, uniform_
 from .tensor import (
-    amax,
-    cat,
     float32,
     int64,
-    matmul,
-    mean,
     ones,
     op,
     reshape,
-    wrap,
     zeros,
 )
+from .training import LRScheduler
 
-TILE = 512 * 1024  # bytes of patches at a time: with the kernels they fit into a second-level cache
+TILE = 2 << 20  # bytes of patches at a time, which stay in the cache until they are multiplied
 WORTH_A_THREAD = 4_000_000  # multiplications
+WIDE = 32  # channels: a matrix product over fewer leaves the processor waiting for memory
 
 
 # Windows
@@ -113,27 +110,41 @@ def buffer(key, shape, like):
 
 
 def padded(x, padding, value=0.0, key=None):
-    """(N, H, W, C) with rows and columns of `value` around it, or cut off where a number is negative."""
+    """(N, H, W, C) with rows and columns of `value` around it; with a key in this thread's buffer."""
+    if not any(map(any, padding)):
+        return x
     (top, bottom), (left, right) = padding
     n, height, width, channels = x.shape
-    x = x[:, max(-top, 0) : height - max(-bottom, 0), max(-left, 0) : width - max(-right, 0)]
-    top, bottom, left, right = (max(p, 0) for p in (top, bottom, left, right))
-    if not (top or bottom or left or right):
-        return x
-    _, height, width, _ = x.shape
-    shape = (n, height + top + bottom, width + left + right, channels)
+    shape = n, height + top + bottom, width + left + right, channels
     out = np.empty_like(x, shape=shape) if key is None else buffer(key, shape, x)
     out[:, :top], out[:, top + height :] = value, value
     out[:, :, :left], out[:, :, left + width :] = value, value
-    out[:, top : top + height, left : left + width] = x
+    inside(out, padding, x.shape)[...] = x
     return out
+
+
+def inside(x, padding, shape):
+    """Where the image is in the padded one."""
+    (top, _), (left, _) = padding
+    return x[:, top : top + shape[1], left : left + shape[2]]
+
+
+def image_blocks(x, work, image_bytes):
+    """work(images) for slices of the batch that fit into the cache, in threads."""
+    size = max(1, TILE // max(1, image_bytes)) if isinstance(x, np.ndarray) else max(len(x), 1)
+
+    def blocks(start, stop):
+        for first in range(start, stop, size):
+            work(slice(first, min(first + size, stop)))
+
+    parallel(blocks, len(x), size)
 
 
 # Convolution, as it is defined.
 
 
 def conv2d_loops(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    """`conv2d` on arrays, number by number: six loops around one multiplication. For reading and for tests."""
+    """`conv2d` on arrays, number by number: six loops around a multiplication."""
     (kh, kw), (sh, sw), _, (dh, dw) = window = window_of(weight.shape[2:], stride, padding, dilation)
     n, _, height, width = x.shape
     rows, columns = window.output_size((height, width))
@@ -166,52 +177,56 @@ def patches(x, window):
 class Tiling:
     """How the patches of a batch are cut into tiles: some images, or, where one is too large, some rows."""
 
-    def __init__(self, x, window, groups, columns):
-        self.x, self.window, self.groups = x, window, groups
+    def __init__(self, x, window, groups, outputs):
         self.rows, self.columns = window.output_size(x.shape[1:3])
+        self.window, self.groups = window, groups
+        (top, bottom), (left, right) = (tuple(max(-p, 0) for p in ends) for ends in window.padding)
+        self.x = x[:, top : x.shape[1] - bottom, left : x.shape[2] - right]  # negative padding cuts off
+        self.padding = tuple((max(before, 0), max(after, 0)) for before, after in window.padding)
         self.depth = prod(window.kernel) * x.shape[3]  # numbers in a patch
         on_cpu = isinstance(x, np.ndarray)
-        row_bytes = self.columns * self.depth * x.itemsize
-        room = max(1, (TILE if on_cpu else 256 * TILE) // max(row_bytes, 1))  # rows in a tile
+        room = max(1, (TILE if on_cpu else 256 * TILE) // max(self.columns * self.depth * x.itemsize, 1))
         self.tile_rows = min(self.rows, room)
-        share = ceil(len(x) / get_num_threads())
-        self.tile_images = max(1, min(room // self.rows, share if on_cpu else len(x)))
+        self.tile_images = max(1, min(room // self.rows, ceil(len(x) / get_num_threads())))
         self.bands = ceil(self.rows / self.tile_rows)
         self.tiles = ceil(len(x) / self.tile_images) * self.bands
-        work = self.tile_images * self.tile_rows * self.columns * self.depth * columns // groups
-        self.grain = 1 + WORTH_A_THREAD // max(work, 1) if on_cpu else max(self.tiles, 1)
+        products = self.tile_images * self.tile_rows * self.columns * self.depth * outputs // groups
+        self.grain = 1 + WORTH_A_THREAD // max(products, 1) if on_cpu else max(self.tiles, 1)
 
     def run(self, work):
         """The results of work(tiles), in as many parts as there are threads."""
         return parallel(lambda start, stop: work(self.between(start, stop)), self.tiles, self.grain)
 
     def between(self, start, stop):
-        """Pairs (place, patches (G, rows, kh*kw*C/G)) for tiles start to stop; place is out[place]'s index."""
-        kernel, stride, padding, _ = self.window
-        plain = kernel == stride == (1, 1) and padding == ((0, 0), (0, 0)) and self.groups == 1
-        channels = self.x.shape[3] // self.groups
-        seen = None
-        for tile in range(start, stop):
-            block, band = divmod(tile, self.bands)
-            images = slice(block * self.tile_images, min((block + 1) * self.tile_images, len(self.x)))
-            rows = slice(band * self.tile_rows, min((band + 1) * self.tile_rows, self.rows))
-            count = images.stop - images.start, rows.stop - rows.start
-            if plain:  # the patches are the pixels
-                yield (images, rows), self.x[images, rows].reshape(1, -1, channels)
-                continue
-            if seen != images:
-                seen, views = images, patches(padded(self.x[images], padding, key="padded"), self.window)
-            shape = (*count, self.columns, *kernel, self.groups, channels)
-            of_groups = (
-                views[:, rows].reshape(shape).transpose(5, 0, 1, 2, 3, 4, 6)
-                if self.groups > 1
-                else views[:, rows]
-            )
-            held = buffer(
-                "patches", (self.groups, prod(count) * self.columns, self.depth // self.groups), self.x
-            )
-            np.copyto(held.reshape(of_groups.shape), of_groups)
-            yield (images, rows), held
+        """Pairs (place, patches (G, rows, kh*kw*C/G)) of tiles start to stop; their results go to place."""
+        x, channels = self.x, self.x.shape[3] // self.groups
+        around = any(map(any, self.padding))
+        if not around and self.window.kernel == self.window.stride == (1, 1) and self.groups == 1:
+            for place in map(self.place, range(start, stop)):  # the patches are the pixels
+                yield place, x[place].reshape(1, -1, channels)
+            return
+        # With padding, one block of images after the other goes into the same frame of zeros.
+        frame = padded(x[: self.tile_images], self.padding, key="padded")
+        views, framed = patches(frame if around else x, self.window), None
+        for images, rows in map(self.place, range(start, stop)):
+            count = images.stop - images.start
+            if around and framed != images:
+                framed = images
+                inside(frame, self.padding, x.shape)[:count] = x[images]
+            part = views[:count, rows] if around else views[images, rows]
+            part = part.reshape(*part.shape[:5], self.groups, channels).transpose(5, 0, 1, 2, 3, 4, 6)
+            held = buffer("patches", part.shape, x)
+            np.copyto(held, part)
+            yield (images, rows), held.reshape(self.groups, -1, self.depth // self.groups)
+
+    def place(self, tile):
+        """The images and the rows of a tile: two slices."""
+        block, band = divmod(tile, self.bands)
+        image, row = block * self.tile_images, band * self.tile_rows
+        return (
+            slice(image, min(image + self.tile_images, len(self.x))),
+            slice(row, min(row + self.tile_rows, self.rows)),
+        )
 
 
 def by_group(x, groups):
@@ -237,6 +252,7 @@ def correlate(x, kernels, window, bias=None):
 
 def kernel_gradient(x, g, window, groups):
     """The gradient of `correlate`'s kernels: what each number of a window was multiplied with, summed."""
+    groups //= joined(x.shape[3] // groups, groups)
     shape = (groups, prod(window.kernel) * x.shape[3] // groups, g.shape[3] // groups)
 
     def work(tiles):
@@ -261,22 +277,22 @@ def image_gradient(g, weight, window, size, groups):
         turned = as_kernels(swapped(weight, groups)[:, :, ::-1, ::-1], groups)
         return correlate(g, turned, Window(window.kernel, stride, around, dilation))
     kernels = as_kernels(weight, groups).transpose(0, 2, 1)  # (G, O/G, kh*kw*C/G)
-    channels = weight.shape[1] * groups
+    channels, groups = weight.shape[1] * groups, len(kernels)
     (top, bottom), (left, right) = padding
     whole = size[0] + top + max(bottom, 0), size[1] + left + max(right, 0)
     out = np.zeros_like(g, shape=(len(g), *whole, channels))
     rows, columns = g.shape[1:3]
 
-    def work(start, stop):
-        for i in range(start, stop):
-            spread = np.matmul(by_group(g[i : i + 1], groups), kernels)  # (G, rows*columns, kh*kw*C/G)
-            spread = spread.reshape(groups, rows, columns, kh, kw, -1).transpose(3, 4, 1, 2, 0, 5)
-            for u, v in np.ndindex(kh, kw):
-                at = tap(u, stride[0], dilation[0], rows), tap(v, stride[1], dilation[1], columns)
-                out[i][at] += spread[u, v].reshape(rows, columns, channels)
+    def work(images):
+        spread = np.matmul(by_group(g[images], groups), kernels)  # (G, N*rows*columns, kh*kw*C/G)
+        spread = spread.reshape(groups, -1, rows, columns, kh, kw, channels // groups)
+        for u, v in np.ndindex(kh, kw):
+            down, across = tap(u, stride[0], dilation[0], rows), tap(v, stride[1], dilation[1], columns)
+            part = spread[:, :, :, :, u, v].transpose(1, 2, 3, 0, 4)
+            out[images, down, across] += part.reshape(-1, rows, columns, channels)
 
-    parallel(work, len(g))
-    return out[:, top : top + size[0], left : left + size[1]]
+    image_blocks(g, work, kh * kw * channels * rows * columns * g.itemsize)
+    return inside(out, padding, (len(g), *size))
 
 
 def tap(offset, stride, dilation, count):
@@ -285,18 +301,32 @@ def tap(offset, stride, dilation, count):
     return slice(first, first + stride * (count - 1) + 1, stride)
 
 
+def joined(channels, groups):
+    """How many groups share one matrix product, with zeros where an output does not see a channel.
+
+    With one channel a group, a depthwise convolution, each group alone would be a product with a vector.
+    """
+    return next(n for n in range(1, groups + 1) if groups % n == 0 and (n * channels >= WIDE or n == groups))
+
+
 def as_kernels(weight, groups):
-    """(O, C/G, kh, kw) as columns for the patches' rows: (G, kh*kw*C/G, O/G)."""
+    """(O, C/G, kh, kw) as columns for the patches' rows: (G, kh*kw*C/G, O/G), for n joined groups each."""
     outputs, channels, kh, kw = weight.shape
-    split = weight.reshape(groups, outputs // groups, channels, kh, kw).transpose(0, 3, 4, 2, 1)
-    return split.reshape(groups, kh * kw * channels, outputs // groups)
+    n, width = joined(channels, groups), outputs // groups
+    split = weight.reshape(groups // n, n, width, channels, kh, kw).transpose(0, 1, 4, 5, 3, 2)
+    wide = np.zeros_like(weight, shape=(groups // n, kh, kw, n, channels, n, width))
+    for i in range(n):
+        wide[:, :, :, i, :, i] = split[:, i]
+    return wide.reshape(groups // n, kh * kw * n * channels, n * width)
 
 
 def as_weight(kernels, weight_shape):
     """The inverse of `as_kernels`."""
     _, channels, kh, kw = weight_shape
-    groups, _, width = kernels.shape
-    return kernels.reshape(groups, kh, kw, channels, width).transpose(0, 4, 3, 1, 2).reshape(weight_shape)
+    n = kernels.shape[1] // (kh * kw * channels)
+    wide = kernels.reshape(len(kernels), kh, kw, n, channels, n, -1)
+    split = np.stack([wide[:, :, :, i, :, i] for i in range(n)], 1)  # (G, n, kh, kw, C/G, O/G)
+    return split.transpose(0, 1, 5, 4, 2, 3).reshape(weight_shape)
 
 
 def swapped(weight, groups):
@@ -322,9 +352,8 @@ def check_weight(name, input, weight, groups, channels_at):
         raise ValueError(f"{name}: a weight of four dimensions is needed, {weight.shape} came")
     channels, expected = input.shape[-3], weight.shape[channels_at] * (groups if channels_at else 1)
     if channels != expected:
-        raise ValueError(
-            f"{name}: the input has {channels} channels; a weight {weight.shape} with groups={groups} needs {expected}"
-        )
+        needed = f"a weight {weight.shape} with groups={groups} needs {expected}"
+        raise ValueError(f"{name}: the input has {channels} channels; {needed}")
     if groups < 1 or weight.shape[0] % groups:
         raise ValueError(
             f"{name}: groups={groups} does not divide {weight.shape[0]}, the weight's first size"
@@ -334,8 +363,8 @@ def check_weight(name, input, weight, groups, channels_at):
 def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     """Cross-correlation: (N, C, H, W) with (O, C/groups, kh, kw) and bias (O,) -> (N, O, Ho, Wo).
 
-    Ho = (H + 2 padding - dilation (kh - 1) - 1) // stride + 1. padding may be "valid" (none) or "same" (as much
-    as keeps the size, for stride 1). With groups, each of them sees only its share of the channels.
+    Ho = (H + 2 padding - dilation (kh - 1) - 1) // stride + 1. padding may be "valid" (none) or "same" (as
+    much as keeps the size, for stride 1). With groups, each of them sees only its share of the channels.
 
     LeCun et al. 1998, https://doi.org/10.1109/5.726791. Raises ValueError where sizes do not fit.
     """
@@ -411,17 +440,6 @@ derivative(
 # Pooling. A square window is taken row by row: first along the columns, then along the rows.
 
 
-def image_blocks(x, work):
-    """work(images) for slices of the batch that fit into the cache, in threads."""
-    size = max(1, TILE // max(1, 2 * x[:1].nbytes)) if isinstance(x, np.ndarray) else max(len(x), 1)
-
-    def blocks(start, stop):
-        for first in range(start, stop, size):
-            work(slice(first, min(first + size, stop)))
-
-    parallel(blocks, len(x), size)
-
-
 def views_along(x, axis, window, count):
     """What each position of a kernel sees along one axis of images, for `count` outputs."""
     k, s, d = window.kernel[axis], window.stride[axis], window.dilation[axis]
@@ -480,24 +498,22 @@ def largest(input, window):
         part = reduced_along(part, 1, window, columns, np.maximum)
         out[images] = reduced_along(part, 0, window, rows, np.maximum)
 
-    image_blocks(x, work)
+    image_blocks(x, work, 2 * x[:1].nbytes)
     return channels_first(out)
 
 
 def largest_gradient(g, out, input, window):
     g, out, x = channels_last(g), channels_last(out), channels_last(input)
-    rows, columns = out.shape[1:3]
-    d = np.empty_like(x)
-    (top, _), (left, _) = window.padding
+    columns, d = out.shape[2], np.empty_like(x)
 
     def work(images):
         part = padded(x[images], window.padding, -np.inf, "padded")
         middle = reduced_along(part, 1, window, columns, np.maximum)
         inner = to_first(g[images], middle, out[images], 0, window)
         inner = to_first(inner, part, middle, 1, window)
-        d[images] = inner[:, top : top + x.shape[1], left : left + x.shape[2]]
+        d[images] = inside(inner, window.padding, x.shape)
 
-    image_blocks(x, work)
+    image_blocks(x, work, 2 * x[:1].nbytes)
     return channels_first(d)
 
 
@@ -556,7 +572,7 @@ def total(input, window, divisor):
         part = padded(x[images], window.padding, key="padded")
         np.divide(summed_windows(part, window, rows, columns), divisor, out=out[images])
 
-    image_blocks(x, work)
+    image_blocks(x, work, 2 * x[:1].nbytes)
     return channels_first(out)
 
 
@@ -569,45 +585,10 @@ def total_gradient(g, input_shape, window, divisor):
     d = np.zeros_like(g, shape=(len(g), height, width, g.shape[3]))
     for receives in views_along(d, 1, window, g.shape[2]):
         receives += rows
-    (top, _), (left, _) = window.padding
-    return channels_first(d[:, top : top + input_shape[2], left : left + input_shape[3]])
+    return channels_first(inside(d, window.padding, (len(g), *input_shape[2:])))
 
 
 derivative(total, total_gradient)
-
-
-def adaptive_avg_pool2d(input, output_size):
-    """The mean of output_size regions that cover the image evenly: (N, C, H, W) -> (N, C, *output_size).
-
-    output_size: a number, or a pair in which None keeps a size. Where it does not divide the image, regions
-    overlap by a row or a column, as in PyTorch.
-    """
-    return adaptive("adaptive_avg_pool2d", input, output_size, avg_pool2d, mean)
-
-
-def adaptive_max_pool2d(input, output_size):
-    """The largest value of output_size regions, as adaptive_avg_pool2d cuts them."""
-    return adaptive("adaptive_max_pool2d", input, output_size, max_pool2d, amax)
-
-
-def adaptive(name, input, output_size, pool, reduce):
-    """The pooling with equal windows where they fit; else region by region, along one axis after the other."""
-    wanted = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
-    size = input.shape[-2:]
-    wanted = tuple(n if w is None else w for n, w in zip(size, wanted, strict=True))
-    if min(wanted) < 1 or min(size) < 1:
-        raise ValueError(f"{name}: output_size {output_size} of an image {size}: sizes are at least 1")
-    if all(n % w == 0 for n, w in zip(size, wanted, strict=True)):
-        return pool(input, tuple(n // w for n, w in zip(size, wanted, strict=True)))
-
-    def layer(x):
-        for dim, n, w in ((2, size[0], wanted[0]), (3, size[1], wanted[1])):
-            bounds = [(i * n // w, ceil((i + 1) * n / w)) for i in range(w)]
-            regions = [x[(slice(None),) * dim + (slice(*ends),)] for ends in bounds]
-            x = cat([reduce(region, dim, keepdim=True) for region in regions], dim)
-        return x
-
-    return batched(name, input, layer)
 
 
 # Batch normalization. Per-channel arithmetic goes over long rows that hold several pixels each.
@@ -788,60 +769,13 @@ derivative(
 )
 
 
-# Resizing
-
-
-def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corners=False):
-    """Images of another size, (N, C, H, W) -> (N, C, Ho, Wo): `size`, or the size times scale_factor, rounded down.
-
-    mode: "nearest" repeats pixels, "bilinear" mixes the four around. align_corners puts the centres of the corner
-    pixels onto each other; otherwise their outer edges.
-    """
-    if mode not in ("nearest", "bilinear"):
-        raise ValueError(f"interpolate: mode is 'nearest' or 'bilinear', {mode!r} came")
-    if input.ndim != 4 or (size is None) == (scale_factor is None):
-        raise ValueError(
-            f"interpolate: (N, C, H, W), {input.shape} came, and either size or scale_factor are needed"
-        )
-    before = input.shape[2:]
-    if size is None:
-        factors = scale_factor if isinstance(scale_factor, (tuple, list)) else (scale_factor, scale_factor)
-        after, steps = (
-            tuple(int(n * f) for n, f in zip(before, factors, strict=True)),
-            [1 / f for f in factors],
-        )
-    else:
-        after = pair(size, "size")
-        steps = [n / m for n, m in zip(before, after, strict=True)]
-    if min(*before, *after) < 1:
-        raise ValueError(f"interpolate: sizes are at least 1; {before} to {after} came")
-    rows, columns = (
-        np.asarray(resizing(n, m, step, mode, align_corners), input.dtype, like=input.array)
-        for n, m, step in zip(before, after, steps, strict=True)
-    )
-    return matmul(matmul(wrap(rows), input), wrap(columns.T))
-
-
-def resizing(before, after, step, mode, align_corners):
-    """The matrix (after, before) that resizes one axis: row i says of which pixels the new pixel i is made."""
-    matrix, to = np.zeros((after, before)), np.arange(after)
-    if mode == "nearest":
-        matrix[to, np.minimum((to * step).astype(int), before - 1)] = 1
-        return matrix
-    at = to * ((before - 1) / max(after - 1, 1)) if align_corners else np.maximum((to + 0.5) * step - 0.5, 0)
-    low = np.minimum(at.astype(int), before - 1)
-    matrix[to, low] = 1 - (at - low)
-    matrix[to, np.minimum(low + 1, before - 1)] += at - low
-    return matrix
-
-
 # The layers
 
 
 class Conv2d(Module):
     """`conv2d` with learned kernels (out_channels, in_channels/groups, kh, kw) and bias (out_channels,).
 
-    Both begin uniform within ±1 / sqrt(in_channels/groups * kh * kw), as in PyTorch. Around the image are zeros.
+    Both begin uniform within ±1 / sqrt(in_channels/groups * kh * kw), as in PyTorch. The padding is zeros.
     """
 
     def __init__(
@@ -881,82 +815,6 @@ class Conv2d(Module):
             if getattr(self, name) != usual:
                 shown += f", {name}={getattr(self, name)!r}"
         return shown + ("" if self.bias is not None else ", bias=False")
-
-
-class Pooling(Module):
-    """What the pooling layers share: their settings, by name, which `forward` passes on."""
-
-    function = max_pool2d
-
-    def __init__(self, **settings):
-        super().__init__()
-        self.settings = settings
-
-    def forward(self, input):
-        return type(self).function(input, **self.settings)
-
-    def extra_repr(self):
-        return ", ".join(f"{name}={value}" for name, value in self.settings.items())
-
-
-class MaxPool2d(Pooling):
-    """`max_pool2d` as a layer."""
-
-    function = staticmethod(max_pool2d)
-
-    def __init__(self, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
-        stride = kernel_size if stride is None else stride
-        super().__init__(
-            kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode
-        )
-
-
-class AvgPool2d(Pooling):
-    """`avg_pool2d` as a layer."""
-
-    function = staticmethod(avg_pool2d)
-
-    def __init__(
-        self,
-        kernel_size,
-        stride=None,
-        padding=0,
-        ceil_mode=False,
-        count_include_pad=True,
-        divisor_override=None,
-    ):
-        stride = kernel_size if stride is None else stride
-        super().__init__(
-            kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode,
-            count_include_pad=count_include_pad, divisor_override=divisor_override,
-        )  # fmt: skip
-
-
-class AdaptiveAvgPool2d(Pooling):
-    """`adaptive_avg_pool2d` as a layer."""
-
-    function = staticmethod(adaptive_avg_pool2d)
-
-    def __init__(self, output_size):
-        super().__init__(output_size=output_size)
-
-
-class AdaptiveMaxPool2d(Pooling):
-    """`adaptive_max_pool2d` as a layer."""
-
-    function = staticmethod(adaptive_max_pool2d)
-
-    def __init__(self, output_size):
-        super().__init__(output_size=output_size)
-
-
-class Upsample(Pooling):
-    """`interpolate` as a layer."""
-
-    function = staticmethod(interpolate)
-
-    def __init__(self, size=None, scale_factor=None, mode="nearest", align_corners=False):
-        super().__init__(size=size, scale_factor=scale_factor, mode=mode, align_corners=align_corners)
 
 
 class BatchNorm(Module):
@@ -1019,3 +877,21 @@ class BatchNorm2d(BatchNorm):
     """Batch normalization of images (N, C, H, W)."""
 
     dimensions = (4,)
+
+
+class TriangularLR(LRScheduler):
+    """The rate climbs in a straight line from 0 to the base rate at `peak` of all steps, and falls back to 0.
+
+    Batch normalization allows large rates, once the first steps are over: Smith and Topin 2017,
+    https://arxiv.org/abs/1708.07120.
+    """
+
+    def __init__(self, optimizer, total_steps, peak=0.25, last_epoch=-1):
+        if not 0 < peak < 1 or total_steps < 1:
+            raise ValueError(f"TriangularLR: 0 < peak < 1 and steps are needed; {peak}, {total_steps} came")
+        self.total_steps, self.peak = total_steps, peak
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self):
+        done = min(self.last_epoch / self.total_steps, 1)
+        return [lr * min(done / self.peak, (1 - done) / (1 - self.peak)) for lr in self.base_lrs]

@@ -46,8 +46,8 @@ def adaptive(name, input, output_size, pool, reduce):
 def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corners=False):
     """Images in another size, (N, C, H, W) -> (N, C, Ho, Wo): `size`, or scale_factor times theirs.
 
-    A size is rounded down. mode: "nearest" repeats pixels, "bilinear" mixes the four around. align_corners puts the centres of the
-    corner pixels onto each other; otherwise their outer edges.
+    A size is rounded down. mode: "nearest" repeats pixels, "bilinear" mixes the four around. align_corners
+    puts the centres of the corner pixels onto each other; otherwise their outer edges.
     """
     if mode not in ("nearest", "bilinear"):
         raise ValueError(f"interpolate: mode is 'nearest' or 'bilinear', {mode!r} came")

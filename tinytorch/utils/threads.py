@@ -11,6 +11,7 @@ import sys
 import threading
 from contextlib import contextmanager
 from functools import cache
+from math import prod
 
 import numpy as np
 
@@ -62,7 +63,7 @@ def scratch(key, shape, dtype):
     until the thread's next call with this key: it may be no part of a result.
     """
     buffers = _here.__dict__.setdefault("buffers", {})
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    size = prod(shape) * np.dtype(dtype).itemsize
     held = buffers.get(key)
     if held is None or not size <= held.size <= 4 * size:
         held = buffers[key] = np.empty(size, np.uint8)
