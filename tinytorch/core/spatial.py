@@ -813,7 +813,7 @@ class Conv2d(Module):
         )
         for name, usual in (("padding", (0, 0)), ("dilation", (1, 1)), ("groups", 1)):
             if getattr(self, name) != usual:
-                shown += f", {name}={getattr(self, name)!r}"
+                shown += f", {name}={getattr(self, name)}"
         return shown + ("" if self.bias is not None else ", bias=False")
 
 
