@@ -13,10 +13,11 @@ Names and arguments follow torch.nn.functional: https://docs.pytorch.org/docs/st
 """
 
 from functools import cache
-from math import erfc, pi, sqrt
+from math import erfc, pi, prod, sqrt
 
 import numpy as np
 
+from ..utils.threads import parallel
 from .tensor import float32, op
 
 # The ones that bend.
@@ -96,8 +97,7 @@ def gelu(input, approximate="none"):
     Hendrycks and Gimpel 2016, https://arxiv.org/abs/1606.08415
     """
     x = floating(input)
-    out = normal_cdf(x, approximate)
-    return np.multiply(x, out, out=out)
+    return in_tiles(lambda out, x: np.multiply(x, normal_cdf(x, approximate, out), out=out), x)
 
 
 # (1 + tanh z) / 2 is 1 / (1 + exp(-2z)), and with a few more powers of x in z it is Phi to the accuracy of
@@ -115,21 +115,24 @@ _exact_exponent = (
 )
 
 
-def normal_cdf(x, approximate="none"):
+def normal_cdf(x, approximate="none", out=None):
     """Phi(x), the normal distribution function: to 2e-7 for float32, through math.erfc for other dtypes."""
+    out = np.empty_like(x) if out is None else out
     if approximate not in ("none", "tanh"):
         raise ValueError(f"approximate is 'none' or 'tanh', {approximate!r} came")
     if approximate == "none" and x.dtype != float32:
         cdf = [erfc(-sqrt(0.5) * number) / 2 for number in x.ravel().tolist()]
-        return np.array(cdf, x.dtype, like=x).reshape(x.shape)
+        out[...] = np.array(cdf, x.dtype, like=x).reshape(x.shape)
+        return out
     *lower, highest = _exact_exponent if approximate == "none" else _tanh_exponent
-    out = np.full_like(x, highest)
+    square = x * x
+    np.multiply(square, highest, out=out)
+    for coefficient in lower[:0:-1]:
+        out += coefficient
+        out *= square
+    out += lower[0]
+    out *= x
     with np.errstate(over="ignore"):
-        square = x * x
-        for coefficient in reversed(lower):
-            out *= square
-            out += coefficient
-        out *= x
         np.exp(out, out=out)
     out += 1
     return np.divide(1, out, out=out)
@@ -142,29 +145,66 @@ def normal_cdf(x, approximate="none"):
 def softmax(input, dim):
     """exp(x_i) / sum_j exp(x_j) along `dim`: positive numbers that sum to 1.
 
-    A constant added to all x cancels, so the largest x is taken away first and no exponent is above 0.
-    Where all of them are -inf the answer is nan, as in PyTorch.
+    Where all x are -inf the answer is nan, as in PyTorch.
     """
-    out = below_largest(input, dim)
-    np.exp(out, out=out)
-    out /= out.sum(dim, keepdims=True)
-    return out
+    rows = rows_along(input, dim)
+    out = np.empty_like(rows)
+    sums, _ = exponentials(rows, out)
+    in_row_tiles(lambda out, sums: np.multiply(out, 1 / sums, out=out), out, sums)
+    return unrowed_along(out, input.shape, dim)
 
 
 @op
 def log_softmax(input, dim):
     """The logarithm of softmax, x_i - log sum_j exp(x_j): finite where softmax itself rounds to 0."""
-    out = below_largest(input, dim)
-    if out.size:  # the logarithm of no sum would warn
-        out -= np.log(np.exp(out).sum(dim, keepdims=True))
-    return out
+    rows = rows_along(input, dim)
+    out = np.empty_like(rows)
+    sums, largest = exponentials(rows, out)
+    in_row_tiles(lambda out, x, s, m: np.subtract(x, np.log(s) + m, out=out), out, rows, sums, largest)
+    return unrowed_along(out, input.shape, dim)
 
 
-def below_largest(x, dim):
-    """x - max(x) along `dim`; in a row of -inf, nan without a warning."""
-    x = floating(x)
-    with np.errstate(invalid="ignore"):
-        return np.subtract(x, x.max(dim, keepdims=True, initial=-np.inf), out=np.empty_like(x))
+def exponentials(x, out):
+    """exp(x - m) for each row of a matrix, in `out`; returns its row sums and m, both (rows, 1).
+
+    A constant m taken from all x of a row cancels in softmax. The largest x keeps exp from overflowing, but
+    looking for it takes longer than exp. So m is 0 at first, and the largest x only if a sum shows that
+    this went out of range: in between nothing is lost, a float being as exact at one size as at another.
+    """
+    sums, largest = np.empty_like(x, shape=(len(x), 1)), np.zeros_like(x, shape=(len(x), 1))
+
+    def exp(x, out, sums):
+        np.exp(x, out=out)
+        sums[...] = row_sums(out)
+
+    in_row_tiles(exp, x, out, sums)
+    if not ((sums > 1e-4) & (sums < 1e30)).all():
+        with np.errstate(invalid="ignore"):  # -inf - -inf
+            largest = x.max(-1, keepdims=True, initial=-np.inf)
+            np.exp(np.subtract(x, largest, out=out), out=out)
+        sums = row_sums(out)
+    return sums, largest
+
+
+def row_sums(x):
+    """The sum of each row, (rows, 1): as a product with ones, which runs at the speed of memory."""
+    if x.dtype.itemsize < 4:
+        return x.sum(-1, keepdims=True)
+    return x @ (ones_of(x.dtype, x.shape[1]) if isinstance(x, np.ndarray) else np.ones_like(x[:1]).T)
+
+
+def rows_along(x, dim):
+    """The numbers along `dim` as rows of a matrix."""
+    x = np.moveaxis(floating(x), dim, -1) if x.ndim else floating(x).reshape(1)
+    return np.ascontiguousarray(x.reshape(prod(x.shape[:-1]), x.shape[-1]))
+
+
+def unrowed_along(rows, shape, dim):
+    """What rows_along did, undone."""
+    if not shape or dim in (-1, len(shape) - 1):
+        return rows.reshape(shape)
+    moved = (*shape[:dim], *shape[dim:][1:], shape[dim])
+    return np.ascontiguousarray(np.moveaxis(rows.reshape(moved), -1, dim))
 
 
 # What they share.
@@ -173,6 +213,33 @@ def below_largest(x, dim):
 def floating(x):
     """x, or float32 if it holds integers or bools."""
     return x if x.dtype.kind == "f" else x.astype(float32)
+
+
+def in_tiles(function, x, *others):
+    """A new array in which function(out, x, *others) writes, for arrays of one shape; see in_row_tiles."""
+    arrays = [np.ascontiguousarray(a) for a in (x, *others)]
+    out = np.empty_like(arrays[0])
+    in_row_tiles(function, *(a.reshape(-1, 1) for a in (out, *arrays)))
+    return out.reshape(x.shape)
+
+
+def in_row_tiles(function, *matrices):
+    """Call function on the same rows of each matrix, 128 KB of them at a time: what several passes go over
+    stays in the cache. Threads share the work. inf and nan come without a warning.
+    """
+    rows, width = len(matrices[0]), max(matrix.shape[1] for matrix in matrices)
+    step = max(1, tile_size // max(width, 1)) if isinstance(matrices[0], np.ndarray) else max(rows, 1)
+
+    def work(start, stop):
+        with np.errstate(all="ignore"):
+            for i in range(start, stop, step):
+                part = slice(i, min(i + step, stop))
+                function(*[matrix[part] for matrix in matrices])
+
+    parallel(work, rows, grain=8 * step)
+
+
+tile_size = 32768  # numbers
 
 
 def zeros_beside(x):
@@ -192,3 +259,8 @@ zeros_size = 65536
 @cache
 def zeros_of(dtype):
     return np.zeros(zeros_size, dtype)
+
+
+@cache
+def ones_of(dtype, size):
+    return np.ones((size, 1), dtype)

@@ -571,35 +571,58 @@ def softplus_input(g, input, beta, threshold):
     return np.where(input * beta > threshold, g, g * activations.sigmoid.fn(input * beta))
 
 
-def gelu_input(g, input, approximate):
-    """Phi(x) + x Phi'(x), where Phi' is the normal density, or the derivative of what stands for Phi."""
-    cdf = activations.normal_cdf(input, approximate)
-    if approximate == "none":
-        d = np.exp(-0.5 * input * input)
-        d *= 1 / sqrt(2 * pi)
-    else:
-        d = 1 + (3 * 0.044715) * (input * input)
-        d *= 2 * sqrt(2 / pi)
-        d *= cdf * (1 - cdf)
-    d *= input
-    d += cdf
-    d *= g
-    return d
+def gelu_input(g, out, input, approximate):
+    """Phi(x) + x Phi'(x), where Phi' is the normal density, or the derivative of what stands for Phi. The
+    forward pass has left Phi(x) as out / x."""
+
+    def work(d, x, g, out):
+        cdf = out / x
+        at_0 = x == 0
+        if at_0.any():
+            cdf[at_0] = 0.5
+        np.multiply(x, x, out=d)
+        if approximate == "none":
+            d *= -0.5
+            np.exp(d, out=d)
+            d *= 1 / sqrt(2 * pi)
+            d *= x
+        else:
+            d *= 3 * 0.044715 * 2 * sqrt(2 / pi)
+            d += 2 * sqrt(2 / pi)
+            d *= out
+            d *= 1 - cdf
+        d += cdf
+        d *= g
+
+    return activations.in_tiles(work, input, g, out)
 
 
 def softmax_input(g, out, dim):
     """s_i (g_i - sum_j g_j s_j) for s = softmax(x)."""
-    d = g * out
-    d -= out * d.sum(dim, keepdims=True)
-    return d
+    rows, g_rows = activations.rows_along(out, dim), activations.rows_along(g, dim)
+    d = np.empty_like(rows)
+
+    def work(d, g, s):
+        np.multiply(g, s, out=d)
+        np.subtract(g, activations.row_sums(d), out=d)
+        d *= s
+
+    activations.in_row_tiles(work, d, g_rows, rows)
+    return activations.unrowed_along(d, out.shape, dim)
 
 
 def log_softmax_input(g, out, dim):
     """g_i - s_i sum_j g_j for s = softmax(x)."""
-    d = np.exp(out)
-    d *= -g.sum(dim, keepdims=True)
-    d += g
-    return d
+    rows, g_rows = activations.rows_along(out, dim), activations.rows_along(g, dim)
+    d = np.empty_like(rows)
+
+    def work(d, g, log_s):
+        np.exp(log_s, out=d)
+        d *= -activations.row_sums(g)
+        d += g
+
+    activations.in_row_tiles(work, d, g_rows, rows)
+    return activations.unrowed_along(d, out.shape, dim)
 
 
 derivative(activations.relu, lambda g, out: g * (out > 0))
@@ -638,12 +661,16 @@ def class_share(g, row_weight, scale):
     return np.reshape(g if row_weight is None else g * row_weight, (-1, 1))
 
 
-def class_cross_entropy_input(g, input, classes, row_weight, scale):
+def class_cross_entropy_input(g, input_shape, classes, row_weight, scale, softmax):
     """softmax(x) - 1 at the true class: what the network said minus what was true."""
-    rows = activations.softmax.fn(losses.class_rows(input), 1)
-    rows[np.arange(len(rows)), classes.ravel()] -= 1
-    rows *= class_share(g, row_weight, scale)
-    return unrowed(rows, input.shape)
+    rows, share = np.empty_like(softmax.exponentials), class_share(g, row_weight, scale)
+    each = np.broadcast_to(np.asarray(share, rows.dtype), softmax.sums.shape)
+    activations.in_row_tiles(
+        lambda d, e, total, share: np.multiply(e, share / total, out=d),
+        rows, softmax.exponentials, softmax.sums, each,
+    )  # fmt: skip
+    rows[np.arange(len(rows)), classes.ravel()] -= each[:, 0]
+    return unrowed(rows, input_shape)
 
 
 def class_nll_input(g, input_shape, classes, row_weight, scale):

@@ -19,7 +19,7 @@ from math import inf, nan, prod
 
 import numpy as np
 
-from .activations import relu, softplus
+from .activations import exponentials, relu, softplus
 from .tensor import Tensor, mean, mul, neg, op, sub, sum, to_array
 
 # For numbers. Each is composed of Ops, so its gradient is composed as well.
@@ -111,7 +111,7 @@ def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean
     classes, row_weight, scale = classes_of("cross_entropy", x, labels, weight, ignore_index, reduction)
     if label_smoothing == 0:
         classes = target if classes is labels else classes  # a Tensor, whose changes autograd would notice
-        return class_cross_entropy(input, classes, row_weight, scale)
+        return class_cross_entropy(input, classes, row_weight, scale, Softmax())
     distribution = smoothed(x, classes, row_weight, labels != ignore_index, weight, label_smoothing)
     return distribution_cross_entropy(input, distribution, scale)
 
@@ -123,14 +123,20 @@ def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean"):
     return class_nll(input, target if classes is labels else classes, row_weight, scale)
 
 
+class Softmax:
+    """What cross_entropy leaves for its derivative: exp(x - m) for rows of logits, and the row sums."""
+
+    __slots__ = ("exponentials", "sums")
+
+
 @op
-def class_cross_entropy(input, classes, row_weight, scale):
-    """cross_entropy for checked classes. The largest logit is taken away first: no exponent is above 0."""
+def class_cross_entropy(input, classes, row_weight, scale, softmax):
+    """cross_entropy for checked classes: (log sum_j exp(x_j - m) + m) - x_t, where m keeps exp in range."""
     x = class_rows(input)
-    with np.errstate(invalid="ignore"):
-        x = x - x.max(1, keepdims=True)
-    true = x[np.arange(len(x)), classes.ravel()]
-    losses = np.log(np.exp(x, out=x).sum(1)) - true
+    softmax.exponentials = np.empty_like(x)
+    softmax.sums, m = exponentials(x, softmax.exponentials)
+    with np.errstate(all="ignore"):
+        losses = (np.log(softmax.sums) + (m - x[np.arange(len(x)), classes.ravel()][:, None])).ravel()
     return weighed(losses.reshape(classes.shape), row_weight, scale)
 
 
