@@ -46,7 +46,7 @@ except RuntimeError as error:  # a workspace that is named but not there
 
 @dataclass
 class Receipt:
-    """What a milestone reached. `passed` is None where the bar alone decides."""
+    """What a milestone reached. `passed` is None where the bar alone decides; `then` follows at a terminal."""
 
     metric: str
     value: float
@@ -56,6 +56,7 @@ class Receipt:
     data: str
     passed: bool | None = None
     notes: list[str] = field(default_factory=list)
+    then: Callable[[], None] | None = None
 
 
 class Run:
@@ -109,7 +110,10 @@ class Run:
             if self.device == "cpu" or "cuda" not in str(error).lower():
                 raise
             stop(str(error))
-        raise SystemExit(0 if self.finish(receipt) else EXIT_MISSED)
+        passed = self.finish(receipt)
+        if receipt.then is not None and sys.stdin.isatty():
+            receipt.then()
+        raise SystemExit(0 if passed else EXIT_MISSED)
 
     def check_targets(self) -> None:
         """Find out before the training whether its results can be written."""
