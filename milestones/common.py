@@ -46,7 +46,7 @@ except RuntimeError as error:  # a workspace that is named but not there
 
 @dataclass
 class Receipt:
-    """What a milestone reached. `passed` is None where the bar alone decides; `then` follows at a terminal."""
+    """What a milestone reached. `passed` None: the bar alone decides. `then` follows at a terminal."""
 
     metric: str
     value: float
