@@ -168,6 +168,16 @@ class Run:
                     self.save_checkpoint(seed, epoch, parts)
                     began = saved = time.perf_counter()
 
+    def batches(self, loader: Any) -> Iterator[Any]:
+        """The batches of a loader, with a bar of their own while an epoch takes long; only in a terminal."""
+        if sys.stderr.isatty():
+            with suppress(ImportError):
+                from tqdm import tqdm
+
+                yield from tqdm(loader, desc="batches", leave=False, position=1)
+                return
+        yield from loader
+
     def log(self, seed: int, **figures: float) -> None:
         """Note what an epoch reached: for the progress bar, and for --plot."""
         self.history[seed].append({name: float(value) for name, value in figures.items()})
@@ -210,13 +220,13 @@ class Run:
 
     # The end
 
-    def draw(self, picture: "Callable[[Any], None]") -> None:
-        """With --plot, let `picture` draw on matplotlib axes and write the file."""
+    def draw(self, picture: "Callable[[Any], None]", size: tuple[float, float] = (6, 4)) -> None:
+        """With --plot, let `picture` draw on matplotlib axes and write the file. size: in inches."""
         if not self.plot:
             return
         from matplotlib import pyplot
 
-        figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
+        figure, axes = pyplot.subplots(figsize=size, layout="constrained")
         axes.set_title(f"{self.milestone.title}, {self.milestone.year}")
         picture(axes)
         figure.savefig(self.plot, bbox_inches="tight")

@@ -15,8 +15,8 @@ a buffer that stays in the processor's cache.
 Names, arguments and defaults follow torch.nn: https://docs.pytorch.org/docs/stable/nn.html
 """
 
+from dataclasses import dataclass, replace
 from math import ceil, gcd, prod, sqrt
-from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -42,13 +42,17 @@ WIDE = 32  # channels: a matrix product over fewer leaves the processor waiting 
 # Windows
 
 
-class Window(NamedTuple):
+@dataclass(frozen=True)
+class Window:
     """How a kernel walks over an image: pairs (vertical, horizontal); of padding, pairs (before, after)."""
 
     kernel: tuple
     stride: tuple
     padding: tuple
     dilation: tuple
+
+    def __iter__(self):
+        return iter((self.kernel, self.stride, self.padding, self.dilation))
 
     def output_size(self, size):
         """(height, width) of the result, given that of the image. An image too small is a ValueError."""
@@ -409,7 +413,7 @@ def conv_transpose2d(input, weight, bias=None, stride=1, padding=0, output_paddi
     if any(not 0 <= e < max(s, d) for e, s, d in zip(extra, window.stride, window.dilation, strict=True)):
         raise ValueError(f"conv_transpose2d: output_padding {extra} has to be below stride or dilation")
     around = tuple((p, p - e) for (p, _), e in zip(window.padding, extra, strict=True))
-    window = window._replace(padding=around)
+    window = replace(window, padding=around)
     size = tuple(n - sum(p) for n, p in zip(window.needed(input.shape[-2:]), around, strict=True))
     if min(size) < 1:
         raise ValueError(f"conv_transpose2d: the result would have the size {size}")
@@ -462,7 +466,7 @@ def rounded_up(window, size):
         count = -(-(n + before + after - d * (k - 1) - 1) // s) + 1
         count -= (count - 1) * s >= n + before  # a window has to begin inside
         padding.append((before, max(after, s * (count - 1) + d * (k - 1) + 1 - n - before)))
-    return window._replace(padding=tuple(padding))
+    return replace(window, padding=tuple(padding))
 
 
 def pool_window(kernel_size, stride, padding, dilation, ceil_mode, size):
