@@ -87,77 +87,64 @@ def resizing(before, after, step, mode, align_corners):
     return matrix
 
 
-class Pooling(Module):
-    """What the pooling layers share: their settings, by name, which `forward` passes on."""
+class Resampling(Module):
+    """What these layers share: a function of images, whose settings are the layer's attributes."""
 
-    function = max_pool2d
-
-    def __init__(self, **settings):
+    def __init__(self, function, **settings):
         super().__init__()
-        self.settings = settings
+        self.function, self.settings = function, tuple(settings)
+        for name, value in settings.items():
+            setattr(self, name, value)
 
     def forward(self, input):
-        return type(self).function(input, **self.settings)
+        return self.function(input, **{name: getattr(self, name) for name in self.settings})
 
     def extra_repr(self):
-        return ", ".join(f"{name}={value}" for name, value in self.settings.items())
+        return ", ".join(f"{name}={getattr(self, name)}" for name in self.settings)
 
 
-class MaxPool2d(Pooling):
+class MaxPool2d(Resampling):
     """`max_pool2d` as a layer."""
 
-    function = staticmethod(max_pool2d)
-
     def __init__(self, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
-        stride = kernel_size if stride is None else stride
         super().__init__(
-            kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode
-        )
-
-
-class AvgPool2d(Pooling):
-    """`avg_pool2d` as a layer."""
-
-    function = staticmethod(avg_pool2d)
-
-    def __init__(
-        self,
-        kernel_size,
-        stride=None,
-        padding=0,
-        ceil_mode=False,
-        count_include_pad=True,
-        divisor_override=None,
-    ):
-        stride = kernel_size if stride is None else stride
-        super().__init__(
-            kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode,
-            count_include_pad=count_include_pad, divisor_override=divisor_override,
+            max_pool2d, kernel_size=kernel_size, stride=kernel_size if stride is None else stride,
+            padding=padding, dilation=dilation, ceil_mode=ceil_mode,
         )  # fmt: skip
 
 
-class AdaptiveAvgPool2d(Pooling):
+class AvgPool2d(Resampling):
+    """`avg_pool2d` as a layer."""
+
+    def __init__(
+        self, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True,
+        divisor_override=None,
+    ):  # fmt: skip
+        super().__init__(
+            avg_pool2d, kernel_size=kernel_size, stride=kernel_size if stride is None else stride,
+            padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad,
+            divisor_override=divisor_override,
+        )  # fmt: skip
+
+
+class AdaptiveAvgPool2d(Resampling):
     """`adaptive_avg_pool2d` as a layer."""
 
-    function = staticmethod(adaptive_avg_pool2d)
-
     def __init__(self, output_size):
-        super().__init__(output_size=output_size)
+        super().__init__(adaptive_avg_pool2d, output_size=output_size)
 
 
-class AdaptiveMaxPool2d(Pooling):
+class AdaptiveMaxPool2d(Resampling):
     """`adaptive_max_pool2d` as a layer."""
 
-    function = staticmethod(adaptive_max_pool2d)
-
     def __init__(self, output_size):
-        super().__init__(output_size=output_size)
+        super().__init__(adaptive_max_pool2d, output_size=output_size)
 
 
-class Upsample(Pooling):
+class Upsample(Resampling):
     """`interpolate` as a layer."""
 
-    function = staticmethod(interpolate)
-
     def __init__(self, size=None, scale_factor=None, mode="nearest", align_corners=False):
-        super().__init__(size=size, scale_factor=scale_factor, mode=mode, align_corners=align_corners)
+        super().__init__(
+            interpolate, size=size, scale_factor=scale_factor, mode=mode, align_corners=align_corners
+        )
