@@ -1,13 +1,14 @@
 """How fast tinytorch is beside PyTorch eager, on this machine, in this minute.
 
-`python benchmarks/bench.py [--rounds 15] [--only NAME …] [--json FILE]` measures each workload in both
+`python -m benchmarks [--rounds 15] [--only NAME …] [--json FILE]` measures each workload in both
 frameworks, in alternating rounds inside one process, so that both see the same machine; the table shows the
 medians over the rounds and tinytorch's time divided by the other's: below 1.0 tinytorch is faster.
 
 Each workload runs twice, each in a process of its own because the thread counts are read at start: on one
 thread, in processor time, which another program on the machine hardly changes; and with the default number of
 threads, in wall time, which is right only while nothing else runs. `import` compares `import tinytorch` with
-`import numpy`, in processor time of fresh processes. Without PyTorch the table shows tinytorch alone.
+`import numpy`, in processor time of fresh processes. Without PyTorch the table shows tinytorch alone. The
+last lines are the geometric means of the ratios to PyTorch's defaults.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from benchmarks import language, vision
 
 ROOT = Path(__file__).resolve().parent.parent
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -111,6 +114,8 @@ WORKLOADS: dict[str, tuple[str, Callable[[Any, Any], Contest], int]] = {
     "mlp-adam": ("the same, Adam step", mlp_adam, STEPS_IN_A_ROUND),
     "adam": ("Adam update of 16 × 65,536 parameters", adam_step_alone, 5),
     "loader": ("DataLoader, 60,000 × 784, batch 64, shuffled", loader, 1),
+    **vision.WORKLOADS,
+    **language.WORKLOADS,
 }
 
 
@@ -130,7 +135,6 @@ def alternate(contest: Contest, rounds: int, clock: Callable[[], float]) -> dict
 
 def measure(names: list[str], rounds: int, threads: int | None) -> dict[str, dict[str, float]]:
     """{workload: {contestant: median milliseconds of one repetition}}, in this process."""
-    sys.path.insert(0, str(ROOT))
     import tinytorch
 
     torch: Any = None
@@ -149,8 +153,9 @@ def measure_in_process(names: list[str], rounds: int, threads: int | None) -> di
     """`measure` in a fresh process with this number of threads (None: each library's own default)."""
     fixed = dict.fromkeys(THREAD_VARIABLES, str(threads)) if threads else {}
     environment = {name: value for name, value in os.environ.items() if name not in THREAD_VARIABLES}
-    command = [sys.executable, __file__, "--measure", json.dumps([names, rounds, threads])]
-    done = subprocess.run(command, env=environment | fixed, stdout=subprocess.PIPE, text=True, check=True)
+    command = [sys.executable, "-m", "benchmarks", "--measure", json.dumps([names, rounds, threads])]
+    environment |= fixed
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout)
 
 
@@ -185,6 +190,15 @@ def rows(results: dict[str, dict[str, dict[str, float]]], imports: dict[str, flo
         yield ["import, in a fresh process", "", f"{own:.1f}", f"numpy {numpy:.1f} ({own / numpy:.2f})"]
 
 
+def overall(results: dict[str, dict[str, dict[str, float]]]) -> Iterator[str]:
+    """For each number of threads, the geometric mean of the ratios to PyTorch's defaults."""
+    for threads, measured in results.items():
+        ratios = [times["tinytorch"] / times["torch"] for times in measured.values() if "torch" in times]
+        if ratios:
+            mean = statistics.geometric_mean(ratios)
+            yield f"geometric mean over {len(ratios)} workloads, threads {threads}: {mean:.2f}"
+
+
 def machine() -> dict[str, Any]:
     """What the figures depend on."""
     versions = {}
@@ -217,10 +231,7 @@ def main() -> None:
     print(", ".join(f"{name} {value}" for name, value in about.items()))
     for row in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)) + "  " + row[3])
+    print(*overall(results), sep="\n")
     if options.json:
         report = {"machine": about, "milliseconds": results, "import_milliseconds": imports}
         options.json.write_text(json.dumps(report, indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    main()
