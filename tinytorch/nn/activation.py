@@ -6,7 +6,7 @@
 from ..core import activations
 from ..core.layers import Module, Parameter
 from ..core.tensor import float32
-from ..ops import activations as more
+from ..ops import nonlinear
 from ..ops.creation import full
 
 
@@ -119,7 +119,7 @@ class LogSoftmax(Module):
         return f"dim={self.dim}"
 
 
-# Those of ops.activations.
+# Those of ops.nonlinear.
 
 
 class ELU(Module):
@@ -130,7 +130,7 @@ class ELU(Module):
         self.alpha, self.inplace = alpha, inplace
 
     def forward(self, input):
-        return more.elu(input, self.alpha)
+        return nonlinear.elu(input, self.alpha)
 
     def extra_repr(self):
         return f"alpha={self.alpha}" + (", inplace=True" if self.inplace else "")
@@ -140,7 +140,7 @@ class SELU(InPlace):
     """ELU, scaled so that deep networks keep mean 0 and variance 1."""
 
     def forward(self, input):
-        return more.selu(input)
+        return nonlinear.selu(input)
 
 
 class Hardtanh(Module):
@@ -151,7 +151,7 @@ class Hardtanh(Module):
         self.min_val, self.max_val, self.inplace = min_val, max_val, inplace
 
     def forward(self, input):
-        return more.hardtanh(input, self.min_val, self.max_val)
+        return nonlinear.hardtanh(input, self.min_val, self.max_val)
 
     def extra_repr(self):
         shown = f"min_val={self.min_val}, max_val={self.max_val}"
@@ -162,42 +162,42 @@ class ReLU6(InPlace):
     """min(max(x, 0), 6)."""
 
     def forward(self, input):
-        return more.relu6(input)
+        return nonlinear.relu6(input)
 
 
 class Hardsigmoid(InPlace):
     """relu6(x + 3) / 6."""
 
     def forward(self, input):
-        return more.hardsigmoid(input)
+        return nonlinear.hardsigmoid(input)
 
 
 class Hardswish(InPlace):
     """x * hardsigmoid(x)."""
 
     def forward(self, input):
-        return more.hardswish(input)
+        return nonlinear.hardswish(input)
 
 
 class Mish(InPlace):
     """x * tanh(softplus(x))."""
 
     def forward(self, input):
-        return more.mish(input)
+        return nonlinear.mish(input)
 
 
 class LogSigmoid(Module):
     """The logarithm of sigmoid."""
 
     def forward(self, input):
-        return more.logsigmoid(input)
+        return nonlinear.logsigmoid(input)
 
 
 class Softsign(Module):
     """x / (1 + |x|)."""
 
     def forward(self, input):
-        return more.softsign(input)
+        return nonlinear.softsign(input)
 
 
 class Softmin(Module):
@@ -208,7 +208,7 @@ class Softmin(Module):
         self.dim = dim
 
     def forward(self, input):
-        return more.softmin(input, self.dim)
+        return nonlinear.softmin(input, self.dim)
 
     def extra_repr(self):
         return f"dim={self.dim}"
@@ -222,7 +222,7 @@ class GLU(Module):
         self.dim = dim
 
     def forward(self, input):
-        return more.glu(input, self.dim)
+        return nonlinear.glu(input, self.dim)
 
     def extra_repr(self):
         return f"dim={self.dim}"
@@ -237,7 +237,7 @@ class PReLU(Module):
         self.weight = Parameter(full((num_parameters,), init, dtype=dtype or float32, device=device))
 
     def forward(self, input):
-        return more.prelu(input, self.weight)
+        return nonlinear.prelu(input, self.weight)
 
     def extra_repr(self):
         return f"num_parameters={self.num_parameters}"

@@ -26,7 +26,8 @@ from ..core.losses import (
 )
 from ..core.spatial import avg_pool2d, batch_norm, conv2d, conv_transpose2d, max_pool2d
 from ..core.transformers import layer_norm, rms_norm
-from ..ops.activations import (
+from ..ops.losses import binary_cross_entropy
+from ..ops.nonlinear import (
     elu,
     glu,
     hardsigmoid,
@@ -40,7 +41,6 @@ from ..ops.activations import (
     softmin,
     softsign,
 )
-from ..ops.losses import binary_cross_entropy
 from ..ops.shapes import pad
 from .convolution import conv1d, max_pool1d
 from .layout import dropout2d, pixel_shuffle
