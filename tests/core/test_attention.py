@@ -179,6 +179,19 @@ def test_large_scores_do_not_overflow_and_float32_stays():
     np.testing.assert_allclose(out.array[0, 0], v.array[0, 0, best], rtol=1e-5)
 
 
+@pytest.mark.parametrize("factor", [30.0, 1000.0])
+def test_scores_out_of_the_range_of_exp_agree_with_pytorch(torch, small_tiles, factor):
+    q, k, v = qkv((2, 2), 7, 7)
+    their_inputs = in_torch(torch, [q, k, v])
+    their_q, their_k, their_v = their_inputs
+    for sign in (1, -1):  # the sums overflow, or are 0
+        ours = tiled_attention(q * factor, (k * k + 1) * sign, v, is_causal=True)
+        theirs = torch.nn.functional.scaled_dot_product_attention(
+            their_q * factor, (their_k * their_k + 1) * sign, their_v, is_causal=True
+        )
+        assert_same_as_pytorch(torch, ours, theirs, [q, k, v], their_inputs, atol=1e-8)
+
+
 def test_dropout_keeps_the_mean_and_follows_its_generator():
     q, k, v = draw((4, 60, 4), (4, 60, 4), (4, 60, 1), dtype=tt.float32)
     without = scaled_dot_product_attention(q, k, v).array

@@ -224,7 +224,7 @@ def in_tiles(function, x, *others):
 
 
 def in_row_tiles(function, *matrices):
-    """Call function on the same rows of each matrix, 128 KB of them at a time: what several passes go over
+    """Call function on the same rows of each matrix, 256 KB of them at a time: what several passes go over
     stays in the cache. Threads share the work. inf and nan come without a warning.
     """
     rows, width = len(matrices[0]), max(matrix.shape[1] for matrix in matrices)
@@ -236,10 +236,10 @@ def in_row_tiles(function, *matrices):
                 part = slice(i, min(i + step, stop))
                 function(*[matrix[part] for matrix in matrices])
 
-    parallel(work, rows, grain=8 * step)
+    parallel(work, rows, grain=step)
 
 
-tile_size = 32768  # numbers
+tile_size = 65536  # numbers
 
 
 def zeros_beside(x):

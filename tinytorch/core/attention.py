@@ -17,7 +17,7 @@ from math import inf, prod, sqrt
 import numpy as np
 
 from ..utils.threads import parallel, scratch
-from .activations import softmax
+from .activations import row_sums, softmax
 from .autograd import derivative, softmax_input
 from .embeddings import RotaryEmbedding, apply_rotary
 from .layers import Linear, Module, Parameter, dropout, fill, linear, uniform_
@@ -107,7 +107,7 @@ class Tiles:
     against a block of queries and a block of keys, so that its scores stay in the cache.
     """
 
-    queries, keys, scores = 64, 512, 64 * 1024  # the largest block of each, and scores in all heads of a unit
+    queries, keys, scores = 128, 512, 64 * 1024  # the largest block of each, and scores in all heads of a unit
 
     def __init__(self, is_causal, scale):
         self.is_causal, self.scale, self.log_sums = is_causal, scale, None
@@ -117,8 +117,9 @@ class Tiles:
         self.log_sums = np.empty_like(q, shape=(*q.shape[:-1], 1))
 
         def work(start, stop):
-            for unit in self.units(q, k, start, stop):
-                self.attend(q[unit], k[unit], v[unit], out[unit], self.log_sums[unit])
+            with np.errstate(all="ignore"):
+                for unit in self.units(q, k, start, stop):
+                    self.attend(q[unit], k[unit], v[unit], out[unit], self.log_sums[unit])
 
         parallel(work, prod(q.shape[:2]))
 
@@ -126,9 +127,9 @@ class Tiles:
         """Write the gradients of q, k, v into dq, dk, dv, given that of `out`."""
 
         def work(start, stop):
-            for unit in self.units(q, k, start, stop):
-                arrays = [x[unit] for x in (g, q, k, v, out, self.log_sums, dq, dk, dv)]
-                self.attend_back(*arrays)
+            with np.errstate(all="ignore"):
+                for unit in self.units(q, k, start, stop):
+                    self.attend_back(*[x[unit] for x in (g, q, k, v, out, self.log_sums, dq, dk, dv)])
 
         parallel(work, prod(q.shape[:2]))
 
@@ -149,64 +150,80 @@ class Tiles:
             seen = min(rows.stop, keys) if self.is_causal else keys
             yield rows, [slice(j, min(j + self.keys, seen)) for j in range(0, seen, self.keys)]
 
-    def scores_of(self, queries, k, rows, columns):
+    def memory(self, key, q, k):
+        """Room for the scores of the largest block of a unit."""
+        block = min(q.shape[1], self.queries) * min(k.shape[1], self.keys)
+        return scratch(key, (len(q) * block,), q.dtype)
+
+    def scores_of(self, queries, k, rows, columns, memory):
         """Scores of a block: (h, Q, d) and keys (h, S, d) give (h, Q, S), -inf where a key comes too late."""
-        keys = k[:, columns]
-        scores = scratch("scores", (len(k), queries.shape[1], keys.shape[1]), k.dtype)
-        np.matmul(queries, keys.swapaxes(1, 2), out=scores)
+        scores = product(queries, k[:, columns].swapaxes(1, 2), memory)
         if self.is_causal and columns.stop > rows.start:  # only blocks on the diagonal
             late = scores[:, :, max(rows.start - columns.start, 0) :]
             late += triangle(self.queries, k.dtype)[: late.shape[1], : late.shape[2]]
         return scores
 
     def attend(self, q, k, v, out, log_sums):
-        """One unit: q, k, v (h, T, d). A row's softmax over all keys is made of those over blocks: whenever
-        the largest score grows, what was summed before fades by exp(before - now).
-        """
+        """One unit: q, k, v (h, T, d). A row's softmax over all keys is made of those over blocks."""
+        memory = self.memory("scores", q, k)
         for rows, blocks in self.blocks(q.shape[1], k.shape[1]):
             queries = q[:, rows] * self.scale
-            largest, total, mixed = -inf, 0, 0
-            for columns in blocks:
-                scores = self.scores_of(queries, k, rows, columns)
-                before, largest = largest, np.maximum(scores.max(-1, keepdims=True), largest)
-                scores -= largest
-                weights = np.exp(scores, out=scores)
-                fade = np.exp(before - largest)
-                total = total * fade + weights @ ones_column(self.keys, k.dtype)[: weights.shape[2]]
-                mixed = mixed * fade + weights @ v[:, columns]  # (h, Q, e)
+            largest, total, mixed = self.mixed(queries, k, v, rows, blocks, memory, shifted=False)
+            if not (np.min(total, initial=1) > 1e-4 and np.max(total, initial=1) < 1e30):  # nor for nan
+                largest, total, mixed = self.mixed(queries, k, v, rows, blocks, memory, shifted=True)
             out[:, rows] = mixed / total if blocks else 0
             log_sums[:, rows] = largest + np.log(total) if blocks else 0
 
+    def mixed(self, queries, k, v, rows, blocks, memory, shifted):
+        """m, sum_j exp(score_j - m) and sum_j exp(score_j - m) v_j over all blocks of keys, for each query.
+
+        If `shifted`, m is the largest score so far: whenever it grows, what was summed before fades by
+        exp(before - now). Else m is 0, which is faster and as exact while the sum stays in range.
+        """
+        largest, total, mixed = (-inf if shifted else 0), 0, 0
+        for columns in blocks:
+            scores = self.scores_of(queries, k, rows, columns, memory)
+            if shifted:
+                before, largest = largest, np.maximum(scores.max(-1, keepdims=True), largest)
+                scores -= largest
+                total, mixed = (x * np.exp(before - largest) for x in (total, mixed))
+            weights = np.exp(scores, out=scores)
+            total = total + row_sums(weights.reshape(-1, weights.shape[2])).reshape(*weights.shape[:2], 1)
+            mixed = mixed + weights @ v[:, columns]  # (h, Q, e)
+        return largest, total, mixed
+
     def attend_back(self, g, q, k, v, out, log_sums, dq, dk, dv):
         """One unit backwards. The weights p come again from scores and log_sums; then dv = p^T g, dp = g v^T,
-        dscores = p (dp - sum_j p_j dp_j), and that sum is the product of g and out."""
+        dscores = p (dp - sum_j p_j dp_j), and that sum is the product of g and out.
+        """
         dk[...], dv[...] = 0, 0
+        memory, more = self.memory("scores", q, k), self.memory("d_scores", q, k)
         for rows, blocks in self.blocks(q.shape[1], k.shape[1]):
             queries, g_rows, d = q[:, rows] * self.scale, g[:, rows], 0
-            mixed = (g_rows * out[:, rows]).sum(-1, keepdims=True)
+            inner = row_sums((g_rows * out[:, rows]).reshape(-1, g.shape[2])).reshape(*g_rows.shape[:2], 1)
             for columns in blocks:
-                scores = self.scores_of(queries, k, rows, columns)
+                scores = self.scores_of(queries, k, rows, columns, memory)
                 scores -= log_sums[:, rows]
                 weights = np.exp(scores, out=scores)
                 dv[:, columns] += weights.swapaxes(1, 2) @ g_rows
-                d_scores = scratch("d_scores", weights.shape, weights.dtype)
-                np.matmul(g_rows, v[:, columns].swapaxes(1, 2), out=d_scores)
-                d_scores -= mixed
+                d_scores = product(g_rows, v[:, columns].swapaxes(1, 2), more)
+                d_scores -= inner
                 d_scores *= weights
                 d = d + d_scores @ k[:, columns]
                 dk[:, columns] += d_scores.swapaxes(1, 2) @ queries
             dq[:, rows] = d * self.scale
 
 
+def product(a, b, memory):
+    """a @ b for (h, m, k) and (h, k, n), at the beginning of `memory`."""
+    shape = (*a.shape[:2], b.shape[2])
+    return np.matmul(a, b, out=memory[: prod(shape)].reshape(shape))
+
+
 @once
 def triangle(size, dtype):
     """-inf above the diagonal: added to scores, it hides the keys that come later."""
     return np.triu(np.full((size, size), -inf, dtype), 1)
-
-
-@once
-def ones_column(size, dtype):
-    return np.ones((size, 1), dtype)
 
 
 def fit_tiles(*tensors):
@@ -222,15 +239,30 @@ def tiled_attention(query, key, value, is_causal=False, scale=None):
     """scaled_dot_product_attention without a mask, never with a (T, S) matrix; equal leading dimensions."""
     check_attention(query, key, value)
     scale = 1 / sqrt(max(query.shape[-1], 1)) if scale is None else scale
-    return attend_in_tiles(query, key, value, Tiles(is_causal, scale), [])
+    return attend_in_tiles(query, key, value, Tiles(is_causal, scale), Together())
 
 
 @op
 def attend_in_tiles(query, key, value, tiles, gradients):
-    """tiled_attention, where `tiles` has the settings and `gradients` takes those of all three at once."""
+    """tiled_attention, where `tiles` has the settings and `gradients` holds those of all three."""
     out = np.empty_like(query, shape=(*query.shape[:-1], value.shape[-1]))
     tiles.forward(*map(four_dims, (query, key, value, out)))
     return out
+
+
+class Together:
+    """Gradients that are computed together and asked for one by one, each once, with the g they belong to."""
+
+    __slots__ = ("g", "waiting")
+
+    def __init__(self):
+        self.g, self.waiting = None, {}
+
+    def share(self, place, g, compute):
+        """The gradient at a place of compute()'s result, which is called for the first of them."""
+        if self.g is not g or place not in self.waiting:
+            self.g, self.waiting = g, dict(enumerate(compute()))
+        return self.waiting.pop(place)
 
 
 def four_dims(x):
@@ -239,18 +271,18 @@ def four_dims(x):
     return x if x.ndim == 4 else x.reshape(prod(lead[:-1]), lead[-1], *x.shape[-2:])
 
 
+def tiled_gradients(g, out, query, key, value, tiles):
+    """The gradients of query, key and value."""
+    found = [np.empty_like(x, order="C") for x in (query, key, value)]
+    tiles.backward(*map(four_dims, (g, query, key, value, out, *found)))
+    return found
+
+
 def tiled_gradient(place):
-    """The derivative with respect to query (place 0), key (1) or value (2): the first that is asked computes
-    all.
-    """
+    """The derivative with respect to query (place 0), key (1) or value (2)."""
 
     def gradient(g, out, query, key, value, tiles, gradients):
-        if not gradients or gradients[0] is not g or gradients[1 + place] is None:
-            found = [np.empty_like(x, order="C") for x in (query, key, value)]
-            tiles.backward(*map(four_dims, (g, query, key, value, out, *found)))
-            gradients[:] = [g, *found]
-        d, gradients[1 + place] = gradients[1 + place], None
-        return d
+        return gradients.share(place, g, lambda: tiled_gradients(g, out, query, key, value, tiles))
 
     return gradient
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..utils.threads import parallel
-from .activations import gelu
-from .attention import CausalSelfAttention
+from ..utils.threads import parallel, scratch
+from .activations import gelu, tile_size
+from .attention import CausalSelfAttention, Together
 from .autograd import derivative, no_grad
 from .embeddings import Embedding, LearnedPositions, SinusoidalPositions
 from .layers import Dropout, Linear, Module, ModuleDict, ModuleList, Parameter, fill
@@ -27,18 +27,6 @@ from .training import LRScheduler
 # The norms.
 
 
-class Kept:
-    """What a norm's forward leaves for its derivatives, which all need the same: the normalized rows, the
-    factor of each row, and, under the gradient g they were computed for, the gradients of the affine part.
-    """
-
-    __slots__ = ("factor", "g", "normalized", "shares")
-
-    def __init__(self):
-        self.normalized = self.factor = self.g = None
-        self.shares = {}
-
-
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     """(x - mean) / sqrt(var + eps) over the last dimensions, normalized_shape, times weight, plus bias.
 
@@ -46,7 +34,7 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     """
     shape = as_size((normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape)
     check_normalized("layer_norm", input, shape, weight, bias)
-    return normalized_rows(input, weight, bias, len(shape), eps, True, Kept())
+    return normalized_rows(input, weight, bias, len(shape), eps, True, Statistics())
 
 
 def rms_norm(input, normalized_shape, weight=None, eps=None):
@@ -58,7 +46,7 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
     shape = as_size((normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape)
     check_normalized("rms_norm", input, shape, weight, None)
     eps = float(np.finfo(input.dtype).eps) if eps is None else eps
-    return normalized_rows(input, weight, None, len(shape), eps, False, Kept())
+    return normalized_rows(input, weight, None, len(shape), eps, False, Statistics())
 
 
 def check_normalized(name, input, shape, weight, bias):
@@ -68,72 +56,111 @@ def check_normalized(name, input, shape, weight, bias):
             raise ValueError(f"{name}: normalized_shape is {shape}, {what} {found}")
 
 
+class Statistics(Together):
+    """What a norm's forward pass leaves for its derivatives: each row's mean, and 1 / sqrt(var + eps)."""
+
+    __slots__ = ("factor", "mean")
+
+
 @op
-def normalized_rows(input, weight, bias, dims, eps, centered, kept):
-    """layer_norm, or rms_norm if not `centered`, over the last `dims` dimensions."""
+def normalized_rows(input, weight, bias, dims, eps, centered, rows):
+    """layer_norm, or rms_norm if not `centered`, over the last `dims` dimensions; `rows` takes Statistics."""
     size = math.prod(input.shape[-dims:])
-    rows = input.reshape(input.size // max(size, 1), size)
-    out, kept.normalized = np.empty_like(rows), np.empty_like(rows)
-    kept.factor = np.empty_like(rows, shape=(len(rows), 1))
-    mean_of = np.full_like(rows, 1 / max(size, 1), shape=(size, 1))  # x @ mean_of is the mean of each row
-    weight, bias = (None if p is None else p.reshape(-1) for p in (weight, bias))
+    x = input.reshape(input.size // max(size, 1), size)
+    out, average = (
+        np.empty_like(x),
+        np.full_like(x, 1 / max(size, 1), shape=(size, 1)),
+    )  # x @ average: the means
+    rows.mean, rows.factor = np.zeros_like(x, shape=(len(x), 1)), np.empty_like(x, shape=(len(x), 1))
 
     def work(start, stop):
-        for tile in tiles(rows, start, stop):
-            x, factor = kept.normalized[tile], kept.factor[tile]
+        scale, shift = (repeated(p, x, start, stop) for p in (weight, bias))
+        for tile in row_tiles(x, start, stop):
+            y, part = out[tile], x[tile]
             if centered:
-                np.subtract(rows[tile], rows[tile] @ mean_of, out=x)
-            else:
-                x[...] = rows[tile]
-            factor[...] = 1 / np.sqrt(np.square(x) @ mean_of + eps)
-            x *= factor
-            y = out[tile]
-            np.multiply(x, 1 if weight is None else weight, out=y)
-            if bias is not None:
-                y += bias
+                rows.mean[tile] = mean = part @ average
+                part = np.subtract(part, mean, out=y)
+            variance = np.square(part, out=spare(y)) @ average
+            rows.factor[tile] = factor = 1 / np.sqrt(variance + eps)
+            np.multiply(part, factor, out=y)
+            if scale is not None:
+                y *= scale[: len(y)]
+            if shift is not None:
+                y += shift[: len(y)]
 
-    parallel(work, len(rows), grain=4096)
+    parallel(work, len(x), grain=tile_rows(x))
     return out.reshape(input.shape)
 
 
-def tiles(rows, start, stop):
-    """Slices of rows, 64 KB each, which stay in the cache from one pass over them to the next."""
-    step = max(1, 16384 // max(rows.shape[1], 1)) if isinstance(rows, np.ndarray) else stop - start
-    return (slice(i, min(i + step, stop)) for i in range(start, stop, max(step, 1)))
+def tile_rows(x):
+    """How many rows make a tile that stays in the cache; on a GPU, all."""
+    return max(1, (tile_size if isinstance(x, np.ndarray) else x.size) // max(x.shape[1], 1))
 
 
-def norm_input(g, input_shape, weight, dims, centered, kept):
-    """factor * (d - mean(d) - x mean(d x)) with x the normalized row and d = g * weight."""
-    x, out = kept.normalized, np.empty_like(g, shape=kept.normalized.shape)
-    g = g.reshape(x.shape)
-    size = x.shape[1]
-    mean_of = np.full_like(x, 1 / max(size, 1), shape=(size, 1))
-    weight = 1 if weight is None else weight.reshape(-1)
+def row_tiles(x, start, stop):
+    """Slices of the rows start to stop, a tile each."""
+    step = tile_rows(x)
+    return (slice(i, min(i + step, stop)) for i in range(start, stop, step))
+
+
+def spare(part):
+    """Memory for an intermediate result as large as a tile."""
+    return scratch("norm", part.shape, part.dtype) if isinstance(part, np.ndarray) else np.empty_like(part)
+
+
+def repeated(parameter, x, start, stop):
+    """A weight or bias for each row of a tile: two equal shapes go twice as fast as broadcasting."""
+    if parameter is None:
+        return None
+    return np.tile(parameter.reshape(1, -1), (min(tile_rows(x), stop - start), 1))
+
+
+def norm_gradients(g, input, weight, dims, centered, rows):
+    """The gradients of input, weight and bias. With d = g * weight, f the row's factor and m its mean,
+
+    d_input = f d + b x + c,    b = -f^3 mean(d (x - m)),    c = -f mean(d) - b m
+    d_weight = sum over the rows of g f (x - m),             d_bias = sum over the rows of g
+    """
+    size = math.prod(input.shape[-dims:])
+    x = input.reshape(input.size // max(size, 1), size)
+    g, out = g.reshape(x.shape), np.empty_like(x)
+    average = np.full_like(x, 1 / max(size, 1), shape=(size, 1))
+    average = average if weight is None else average * weight.reshape(-1, 1)
 
     def work(start, stop):
-        for tile in tiles(x, start, stop):
-            d = np.multiply(g[tile], weight, out=out[tile])
-            along = (d * x[tile]) @ mean_of
+        scale, sums = repeated(weight, x, start, stop), np.zeros_like(x, shape=(3, size))
+        for tile in row_tiles(x, start, stop):
+            d, part, g_part, f, m = out[tile], x[tile], g[tile], rows.factor[tile], rows.mean[tile]
+            product = np.multiply(g_part, part, out=spare(d))
+            f_mean = f * (g_part @ average)
+            b = f * f * (m * f_mean - f * (product @ average))
+            sums[:1] += f.T @ product
+            sums[1:2] += (f * m).T @ g_part
+            sums[2:] += np.ones_like(f).T @ g_part
+            np.multiply(part, b, out=product)
             if centered:
-                d -= d @ mean_of
-            d -= x[tile] * along
-            d *= kept.factor[tile]
+                product -= f_mean + b * m
+            np.multiply(g_part, 1 if scale is None else scale[: len(d)], out=d)
+            d *= f
+            d += product
+        return sums
 
-    parallel(work, len(x), grain=4096)
-    return out.reshape(input_shape)
-
-
-def norm_weight(g, weight_shape, kept):
-    product = g.reshape(kept.normalized.shape) * kept.normalized
-    return (np.ones_like(g, shape=(1, len(product))) @ product).reshape(weight_shape)
-
-
-def norm_bias(g, bias_shape):
-    rows = g.reshape(-1, math.prod(bias_shape))
-    return (np.ones_like(g, shape=(1, len(rows))) @ rows).reshape(bias_shape)
+    parts = parallel(work, len(x), grain=tile_rows(x))
+    sums = sum(parts, np.zeros_like(x, shape=(3, size)))
+    shape = input.shape[-dims:]
+    return out.reshape(input.shape), (sums[0] - sums[1]).reshape(shape), sums[2].reshape(shape)
 
 
-derivative(normalized_rows, norm_input, norm_weight, norm_bias)
+def norm_gradient(place):
+    """The derivative with respect to input (place 0), weight (1) or bias (2)."""
+
+    def gradient(g, input, weight, dims, centered, rows):
+        return rows.share(place, g, lambda: norm_gradients(g, input, weight, dims, centered, rows))
+
+    return gradient
+
+
+derivative(normalized_rows, *map(norm_gradient, range(3)))
 
 
 class LayerNorm(Module):
