@@ -74,6 +74,10 @@ def unary(name):
     return lambda T, a: getattr(T, name)(a)
 
 
+def method(name):
+    return lambda T, a: getattr(a, name)()
+
+
 def binary(name):
     return lambda T, a, b: getattr(T, name)(a, b)
 
@@ -94,6 +98,9 @@ MATRICES = (((3, 3),), ((2, 4),), ((4, 2),), ((2, 3, 3),), ((0, 3),), ((1, 1),))
 
 ELEMENTWISE = [
     *rows("exp sin cos tan expm1 neg abs square", unary, ONE, low=-1.2, high=1.2),
+    *rows("sinh cosh atan", method, ONE, low=-1.2, high=1.2),
+    *rows("asin acos", method, ONE, low=-0.9, high=0.9, ints=False),
+    Row("atan2", lambda T, a, b: a.atan2(b), TWO_POSITIVE),
     *rows("sqrt rsqrt reciprocal log log2 log10 log1p", unary, ONE, low=0.3, high=3.0),
     *rows("sign floor ceil round trunc", unary, ONE),
     *rows("isnan isinf isfinite logical_not", unary, ONE, gradient=False),
@@ -323,7 +330,19 @@ SHAPES = [
     Row("cat of different sizes", lambda T, a, b: T.cat([a, b], 1), (((2, 3), (2, 1)), ((2, 0), (2, 3)))),
     Row("stack", lambda T, a, b: [T.stack([a, b]), T.stack((a, b), dim=-1)], (((2, 3), (2, 3)), ((), ()))),
     Row("split", lambda T, a: [*T.split(a, 2), *a.split([1, 0, 2], dim=1)], (((5, 3),), ((0, 3),))),
-    Row("chunk", lambda T, a: [*T.chunk(a, 3), *a.chunk(2, dim=1)], (((5, 3),), ((7, 4),))),
+    Row("chunk", lambda T, a: [*T.chunk(a, 3), *a.chunk(2, dim=1)], (((5, 3),), ((7, 4),), ((0, 2),))),
+    Row("ravel", lambda T, a: a.ravel(), ONE),
+    Row("diff", lambda T, a: [a.diff(), a.diff(dim=0), a.diff(2)], (((4, 3),), ((1, 3),), ((0, 3),))),
+    Row("trace", lambda T, a: a.trace(), (((3, 3),), ((2, 4),), ((0, 3),))),
+    Row(
+        "new_zeros and others",
+        lambda T, a: [
+            made * a.flatten()[0]
+            for made in (a.new_zeros(2, 3), a.new_ones((2,)), a.new_full((2, 1), 3), a.new_tensor([1, 2]))
+        ],
+        (((2, 3),), ((),)),
+    ),
+    Row("new with a dtype", lambda T, a: a.new_ones(2, dtype=T.int32), (((2, 3),),), gradient=False),
     Row("unbind", lambda T, a: [*T.unbind(a), *a.unbind(-1)], (((2, 3),),)),
     Row(
         "select and narrow",

@@ -48,7 +48,7 @@ def instance_norm(
 
 
 class GroupNorm(Module):
-    """`group_norm` with learned weight and bias (num_channels,); bias=False and affine=False leave them out."""
+    """`group_norm` with learned weight and bias (num_channels,); bias=False, affine=False: without."""
 
     def __init__(
         self, num_groups, num_channels, eps=1e-5, affine=True, device=None, dtype=None, *, bias=True

@@ -19,7 +19,8 @@ METHODS = {
     # elementwise
     **named(
         elementwise,
-        "abs sin cos tan expm1 log1p log2 log10 square rsqrt reciprocal sign floor ceil trunc round "
+        "abs sin cos tan asin acos atan sinh cosh atan2 "
+        "expm1 log1p log2 log10 square rsqrt reciprocal sign floor ceil trunc round "
         "isnan isinf isfinite isclose allclose equal maximum minimum fmod remainder floor_divide clamp "
         "logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_not "
         "add sub addcmul addcdiv lerp",
@@ -46,6 +47,7 @@ METHODS = {
     # shapes
     **named(
         shapes,
+        "ravel diff trace "
         "flatten unflatten squeeze unsqueeze select narrow unbind split chunk movedim t expand_as view_as "
         "repeat tile repeat_interleave broadcast_to flip roll tril triu diagonal diag",
     ),
@@ -61,6 +63,8 @@ METHODS = {
     ),
     "where": selection.where_method,
     "__contains__": selection.contains,
+    # of the same kind
+    **named(creation, "new_zeros new_ones new_empty new_full new_tensor"),
     # random numbers
     "bernoulli": creation.bernoulli,
     "multinomial": creation.multinomial,
@@ -87,6 +91,7 @@ PROPERTIES = {
     "is_leaf": property(members.is_leaf),
     "grad_fn": property(members.grad_fn),
     "device": property(members.device),
+    "is_cuda": property(members.is_cuda),
     "nbytes": property(members.nbytes),
     "itemsize": property(members.element_size),
     "data": property(members.data, members.set_data),

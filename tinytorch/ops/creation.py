@@ -104,6 +104,34 @@ def randn_like(a, generator=None, dtype=None, device=None, requires_grad=False):
     return _random("standard_normal", a.shape, generator, dtype or a.dtype, device or a.device, requires_grad)
 
 
+# Methods: of the same kind as another tensor, with a shape of their own.
+
+
+def new_zeros(a, *size, dtype=None, device=None, requires_grad=False):
+    """Zeros of this shape in the dtype and on the device of a."""
+    return new_full(a, as_size(size), 0, dtype, device, requires_grad)
+
+
+def new_ones(a, *size, dtype=None, device=None, requires_grad=False):
+    """Ones of this shape in the dtype and on the device of a."""
+    return new_full(a, as_size(size), 1, dtype, device, requires_grad)
+
+
+def new_empty(a, *size, dtype=None, device=None, requires_grad=False):
+    """Whatever is in memory, in this shape and in the dtype and on the device of a."""
+    return empty(*size, dtype=dtype or a.dtype, device=device or a.device, requires_grad=requires_grad)
+
+
+def new_full(a, size, fill_value, dtype=None, device=None, requires_grad=False):
+    """`fill_value` in this shape and in the dtype and on the device of a."""
+    return full(size, fill_value, dtype or a.dtype, device or a.device, requires_grad)
+
+
+def new_tensor(a, data, dtype=None, device=None, requires_grad=False):
+    """A copy of `data` in the dtype and on the device of a."""
+    return tensor(data, dtype or a.dtype, device or a.device, requires_grad)
+
+
 # At random. Every function draws from its `generator`, or from the one that manual_seed seeds.
 
 

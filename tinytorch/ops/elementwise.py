@@ -16,6 +16,9 @@ def zero(g):
 
 abs = elementwise("abs", np.absolute)
 sin, cos, tan = elementwise("sin", np.sin), elementwise("cos", np.cos), elementwise("tan", np.tan)
+asin, acos = elementwise("asin", np.arcsin), elementwise("acos", np.arccos)
+atan, sinh = elementwise("atan", np.arctan), elementwise("sinh", np.sinh)
+cosh = elementwise("cosh", np.cosh)
 expm1, log1p = elementwise("expm1", np.expm1), elementwise("log1p", np.log1p)
 log2, log10 = elementwise("log2", np.log2), elementwise("log10", np.log10)
 square = elementwise("square", np.square)
@@ -28,6 +31,11 @@ derivative(abs, lambda g, a: g * np.sign(a))
 derivative(sin, lambda g, a: g * np.cos(a))
 derivative(cos, lambda g, a: g * -np.sin(a))
 derivative(tan, lambda g, out: g * (1 + np.square(out)))
+derivative(asin, lambda g, a: g / np.sqrt(1 - a * a))
+derivative(acos, lambda g, a: -g / np.sqrt(1 - a * a))
+derivative(atan, lambda g, a: g / (1 + a * a))
+derivative(sinh, lambda g, a: g * np.cosh(a))
+derivative(cosh, lambda g, a: g * np.sinh(a))
 derivative(expm1, lambda g, out: g * (out + 1))
 derivative(log1p, lambda g, a: g / (a + 1))
 derivative(log2, lambda g, a: g / (a * float(np.log(2))))
@@ -63,6 +71,7 @@ derivative(round, zero)
 
 # Two operands.
 
+atan2 = elementwise("atan2", np.arctan2)
 fmod, remainder = elementwise("fmod", np.fmod), elementwise("remainder", np.remainder)
 floor_divide = elementwise("floor_divide", np.floor_divide)
 maximum, minimum = elementwise("maximum", np.maximum), elementwise("minimum", np.minimum)
@@ -72,6 +81,7 @@ logical_not = elementwise("logical_not", np.logical_not)
 bitwise_and, bitwise_or = elementwise("bitwise_and", np.bitwise_and), elementwise("bitwise_or", np.bitwise_or)
 bitwise_xor, bitwise_not = elementwise("bitwise_xor", np.bitwise_xor), elementwise("bitwise_not", np.invert)
 
+derivative(atan2, lambda g, a, b: g * (b / (a * a + b * b)), lambda g, a, b: g * (-a / (a * a + b * b)))
 derivative(fmod, lambda g: g, lambda g, a, b: -g * np.trunc(a / b))
 derivative(remainder, lambda g: g, lambda g, a, b: -g * np.floor(a / b))
 

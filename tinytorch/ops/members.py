@@ -23,6 +23,11 @@ def device(a):
     return device_of(a.array)
 
 
+def is_cuda(a):
+    """Are the numbers on a GPU?"""
+    return device_of(a.array).type == "cuda"
+
+
 def nbytes(a):
     """How many bytes the numbers take."""
     return a.array.nbytes

@@ -23,6 +23,11 @@ def flatten(a, start_dim=0, end_dim=-1):
     return reshape(a, (*a.shape[:start], int(np.prod(size)), *a.shape[end + 1 :]))
 
 
+def ravel(a):
+    """All numbers in one row."""
+    return reshape(a, (-1,))
+
+
 def unflatten(a, dim, sizes):
     """Split one dimension into several of the given sizes; one may be -1."""
     dim, sizes = position(dim, a.ndim, "unflatten"), as_size((sizes,))
@@ -91,7 +96,23 @@ def chunk(a, chunks, dim=0):
     """Cut one dimension into at most `chunks` pieces of equal size; the last may be shorter."""
     if chunks < 1:
         raise ValueError(f"chunk: chunks must be positive, {chunks} came")
-    return split(a, max(1, -(-a.shape[position(dim, a.ndim, "chunk")] // chunks)), dim)
+    size = a.shape[position(dim, a.ndim, "chunk")]
+    return split(a, -(-size // chunks) if size else [0] * chunks, dim)
+
+
+def diff(a, n=1, dim=-1):
+    """The differences between neighbours along `dim`, taken `n` times."""
+    for _ in range(n):
+        steps = a.shape[position(dim, a.ndim, "diff")] - 1
+        a = narrow(a, dim, 1, steps) - narrow(a, dim, 0, steps) if steps > 0 else narrow(a, dim, 0, 0)
+    return a
+
+
+def trace(a):
+    """The sum of the diagonal of a matrix."""
+    if a.ndim != 2:
+        raise ValueError(f"trace: a matrix is needed, the shape is {a.shape}")
+    return diagonal(a).sum()
 
 
 def movedim(a, source, destination):
