@@ -5,62 +5,17 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from tests.milestones.conftest import ROOT, environment_in
+
 pytestmark = pytest.mark.skipif(sys.platform == "emscripten", reason="the browser has no subprocesses")
 
-ROOT = Path(__file__).resolve().parents[2]
 PERCEPTRON = "milestones/01_1957_perceptron/perceptron.py"
 XOR = "milestones/02_1969_xor/xor.py"
 TINYDIGITS = "milestones/03_1986_mlp/tinydigits.py"
 MNIST = "milestones/03_1986_mlp/mnist.py"
-KEYS = {
-    "milestone", "script", "metric", "value", "bar", "passed", "seed", "seconds", "samples_per_second",
-    "parameters", "data", "modules",
-}  # fmt: skip
-
-
-@pytest.fixture
-def run(tmp_path):
-    """Run a script with options in an empty folder, its checkpoints there too: a CompletedProcess."""
-
-    def run(script, *options, timeout=80, **environment):
-        return subprocess.run(
-            [sys.executable, ROOT / script, *map(str, options)],
-            cwd=tmp_path,
-            env=environment_in(tmp_path, **environment),
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
-
-    return run
-
-
-def environment_in(folder, **more):
-    unwanted = ("PYTHONPATH", "TINYTORCH_WORKSPACE")
-    kept = {name: value for name, value in os.environ.items() if name not in unwanted}
-    return {**kept, "TINYTORCH_DATA": str(folder / "data"), "OPENBLAS_NUM_THREADS": "1", **more}
-
-
-@pytest.fixture
-def receipt_of(run, tmp_path):
-    """Run a script to its end and give its JSON receipt; `status` None: whether it reaches its bar or not."""
-
-    def receipt_of(script, *options, status=0, **environment):
-        done = run(script, *options, "--json", tmp_path / "receipt.json", **environment)
-        assert done.returncode in ((0, 1) if status is None else (status,)), done.stdout + done.stderr
-        receipt = json.loads((tmp_path / "receipt.json").read_text(encoding="utf-8"))
-        assert receipt.keys() == KEYS
-        assert receipt["script"] == script
-        assert receipt["passed"] == (done.returncode == 0)
-        assert receipt["seconds"] > 0
-        assert receipt["samples_per_second"] > 0
-        return receipt
-
-    return receipt_of
 
 
 # What the milestones reach
