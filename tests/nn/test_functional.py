@@ -72,3 +72,18 @@ def test_cosine_similarity_is_pytorchs(torch, first, second, dim):
 
 def test_cosine_similarity_with_a_zero_vector_is_zero():
     assert functional.cosine_similarity(tensor([0.0, 0.0]), tensor([1.0, 2.0]), 0).item() == 0
+
+
+@pytest.mark.parametrize(
+    ("pad", "mode", "message"),
+    [
+        ((1, 1), "mirror", "mode is 'constant', 'reflect', 'replicate', 'circular'; 'mirror' came"),
+        ((3, 0), "reflect", r"\(3, 0\) does not go with mode 'reflect' and shape \(2, 3\)"),
+        ((0, 4), "circular", r"\(0, 4\) does not go with mode 'circular'"),
+        ((-1, 0), "replicate", r"\(-1, 0\) does not go with mode 'replicate'"),
+        ((1, 1, 1), "reflect", "3 numbers do not give pairs"),
+    ],
+)
+def test_padding_names_what_does_not_fit(pad, mode, message):
+    with pytest.raises(ValueError, match=message):
+        functional.pad(tensor(np.zeros((2, 3))), pad, mode)

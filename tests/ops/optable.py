@@ -359,6 +359,19 @@ SHAPES = [
     ),
     Row("pad", lambda T, a: [T.nn.functional.pad(a, p) for p in PADS], (((3, 4),), ((2, 3, 3),))),
     Row("pad by a value", lambda T, a: T.nn.functional.pad(a, (1, 0), "constant", 7), (((3,),), ((0,),))),
+    *[
+        Row(
+            f"pad {mode}",
+            lambda T, a, mode=mode: T.nn.functional.pad(a, (2, 1), mode),
+            (((2, 3, 4),), ((1, 3),)),
+        )
+        for mode in ("reflect", "replicate", "circular")
+    ],
+    Row(
+        "pad images",
+        lambda T, a: [T.nn.functional.pad(a, (1, 0, 2, 1), m) for m in ("reflect", "replicate", "circular")],
+        (((2, 1, 4, 3),), ((0, 1, 4, 3),)),
+    ),
     Row("clone", lambda T, a: [a.clone(), T.clone(a), a.contiguous()], ONE),
 ]
 

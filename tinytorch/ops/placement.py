@@ -59,8 +59,11 @@ derivative(cast, lambda g: g)  # the engine casts a gradient to its tensor's dty
 derivative(move, lambda g, a: place(g, device_of(a)))
 
 
-def to(a, *targets, dtype=None, device=None):
-    """In another dtype, on another device ("cpu", "cuda"), or both as another tensor has them."""
+def to(a, *targets, dtype=None, device=None, non_blocking=False, copy=False):
+    """In another dtype, on another device ("cpu", "cuda"), or both as another tensor has them.
+
+    Where nothing has to change the result is the tensor itself, unless `copy`. `non_blocking` is ignored.
+    """
     for target in targets:
         if isinstance(target, Tensor):
             dtype, device = target.dtype, device_of(target.array)
@@ -69,7 +72,8 @@ def to(a, *targets, dtype=None, device=None):
         else:
             dtype = target
     result = a if dtype is None or a.dtype == dtype else cast(a, np.dtype(dtype))
-    return result if device is None or device_of(a.array) == device else move(result, device)
+    result = result if device is None or device_of(a.array) == device else move(result, device)
+    return clone(a) if copy and result is a else result
 
 
 def casting_to(dtype):

@@ -1,5 +1,7 @@
 """Other ways to see, repeat and join the same numbers: most are made of module 01's shape Ops."""
 
+from typing import Any
+
 import numpy as np
 
 from ..core.autograd import derivative
@@ -228,14 +230,35 @@ def diag(a, diagonal=0):
     return np.diag(a, diagonal).copy()
 
 
-@op
-def pad(a, pad, mode="constant", value=0):
-    """Add `value` around: pad = (left, right) of the last dimension, then of the one before, and so on.
+# PyTorch's names for what is put around, and NumPy's.
+BORDERS: dict[str, Any] = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
-    A negative number cuts off instead.
+
+def pad(a, pad, mode="constant", value=0):
+    """Add numbers around: pad = (left, right) of the last dimension, then of the one before, and so on.
+
+    mode: "constant" adds `value`, "reflect" mirrors all but the border, "replicate" repeats the border,
+    "circular" goes on from the other side. With "constant" a negative number cuts off instead.
     """
-    if mode != "constant":
-        raise ValueError(f"mode '{mode}' is not there; 'constant' is")
+    if mode == "constant":
+        return constant_pad(a, pad, value)
+    if mode not in BORDERS:
+        raise ValueError(f"pad: mode is 'constant', {str(list(BORDERS))[1:-1]}; {mode!r} came")
+    added, _ = padding(a.shape, pad)
+    for dim, (before, after) in enumerate(added):
+        if before or after or min(pad) < 0:
+            size, most = a.shape[dim], max(before, after)
+            largest = {"reflect": size - 1, "circular": size}.get(mode, most if size else 0)
+            if min(pad) < 0 or most > largest:
+                raise ValueError(f"pad: {tuple(pad)} does not go with mode {mode!r} and shape {a.shape}")
+            places = np.pad(np.arange(size, like=a.array), (before, after), BORDERS[mode])
+            a = getitem(a, (slice(None),) * dim + (places,))
+    return a
+
+
+@op
+def constant_pad(a, pad, value=0):
+    """Add `value` around, or cut off where a number is negative."""
     added, cut = padding(a.shape, pad)
     return np.pad(a[cut], added, constant_values=0 if value is None else value)
 
@@ -279,4 +302,4 @@ derivative(
         np.diagonal(g, diagonal) if len(a_shape) == 1 else undiagonal(g, a_shape, diagonal, 0, 1)
     ),
 )
-derivative(pad, unpad)
+derivative(constant_pad, unpad)
