@@ -147,21 +147,23 @@ def softmax(input, dim):
 
     Where all x are -inf the answer is nan, as in PyTorch.
     """
-    rows = rows_along(input, dim)
-    out = np.empty_like(rows)
-    sums, _ = exponentials(rows, out)
-    in_row_tiles(lambda out, sums: np.multiply(out, 1 / sums, out=out), out, sums)
-    return unrowed_along(out, input.shape, dim)
+
+    def divided(rows, out):
+        sums, _ = exponentials(rows, out)
+        in_row_tiles(lambda out, sums: np.multiply(out, 1 / sums, out=out), out, sums)
+
+    return along(dim, divided, floating(input))
 
 
 @op
 def log_softmax(input, dim):
     """The logarithm of softmax, x_i - log sum_j exp(x_j): finite where softmax itself rounds to 0."""
-    rows = rows_along(input, dim)
-    out = np.empty_like(rows)
-    sums, largest = exponentials(rows, out)
-    in_row_tiles(lambda out, x, s, m: np.subtract(x, np.log(s) + m, out=out), out, rows, sums, largest)
-    return unrowed_along(out, input.shape, dim)
+
+    def subtracted(rows, out):
+        sums, largest = exponentials(rows, out)
+        in_row_tiles(lambda out, x, s, m: np.subtract(x, np.log(s) + m, out=out), out, rows, sums, largest)
+
+    return along(dim, subtracted, floating(input))
 
 
 def exponentials(x, out):
@@ -193,18 +195,20 @@ def row_sums(x):
     return x @ (ones_of(x.dtype, x.shape[1]) if isinstance(x, np.ndarray) else np.ones_like(x[:1]).T)
 
 
-def rows_along(x, dim):
-    """The numbers along `dim` as rows of a matrix."""
-    x = np.moveaxis(floating(x), dim, -1) if x.ndim else floating(x).reshape(1)
-    return np.ascontiguousarray(x.reshape(prod(x.shape[:-1]), x.shape[-1]))
-
-
-def unrowed_along(rows, shape, dim):
-    """What rows_along did, undone."""
-    if not shape or dim in (-1, len(shape) - 1):
-        return rows.reshape(shape)
-    moved = (*shape[:dim], *shape[dim:][1:], shape[dim])
-    return np.ascontiguousarray(np.moveaxis(rows.reshape(moved), -1, dim))
+def along(dim, function, *arrays):
+    """A new array in which function(*rows, out) writes, for arrays of one shape: rows and out are matrices
+    that have the numbers along `dim` as their rows.
+    """
+    first = arrays[0]
+    if first.ndim and dim not in (-1, first.ndim - 1):
+        moved = along(-1, function, *(np.moveaxis(a, dim, -1) for a in arrays))
+        return np.ascontiguousarray(np.moveaxis(moved, -1, dim))
+    out, shape = (
+        np.empty_like(first, order="C"),
+        (prod(first.shape[:-1]), first.shape[-1] if first.ndim else 1),
+    )
+    function(*(np.ascontiguousarray(a).reshape(shape) for a in arrays), out.reshape(shape))
+    return out
 
 
 # What they share.
@@ -217,10 +221,9 @@ def floating(x):
 
 def in_tiles(function, x, *others):
     """A new array in which function(out, x, *others) writes, for arrays of one shape; see in_row_tiles."""
-    arrays = [np.ascontiguousarray(a) for a in (x, *others)]
-    out = np.empty_like(arrays[0])
-    in_row_tiles(function, *(a.reshape(-1, 1) for a in (out, *arrays)))
-    return out.reshape(x.shape)
+    out = np.empty_like(x, order="C")
+    in_row_tiles(function, *(np.ascontiguousarray(a).reshape(-1, 1) for a in (out, x, *others)))
+    return out
 
 
 def in_row_tiles(function, *matrices):

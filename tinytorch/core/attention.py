@@ -107,7 +107,7 @@ class Tiles:
     against a block of queries and a block of keys, so that its scores stay in the cache.
     """
 
-    queries, keys, scores = 128, 512, 64 * 1024  # the largest block of each, and scores in all heads of a unit
+    queries, keys, scores = 128, 512, 64 * 1024  # the largest block of each; scores of all heads of a unit
 
     def __init__(self, is_causal, scale):
         self.is_causal, self.scale, self.log_sums = is_causal, scale, None

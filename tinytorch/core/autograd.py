@@ -599,30 +599,24 @@ def gelu_input(g, out, input, approximate):
 
 def softmax_input(g, out, dim):
     """s_i (g_i - sum_j g_j s_j) for s = softmax(x)."""
-    rows, g_rows = activations.rows_along(out, dim), activations.rows_along(g, dim)
-    d = np.empty_like(rows)
 
-    def work(d, g, s):
+    def work(g, s, d):
         np.multiply(g, s, out=d)
         np.subtract(g, activations.row_sums(d), out=d)
         d *= s
 
-    activations.in_row_tiles(work, d, g_rows, rows)
-    return activations.unrowed_along(d, out.shape, dim)
+    return activations.along(dim, lambda *rows: activations.in_row_tiles(work, *rows), g, out)
 
 
 def log_softmax_input(g, out, dim):
     """g_i - s_i sum_j g_j for s = softmax(x)."""
-    rows, g_rows = activations.rows_along(out, dim), activations.rows_along(g, dim)
-    d = np.empty_like(rows)
 
-    def work(d, g, log_s):
+    def work(g, log_s, d):
         np.exp(log_s, out=d)
         d *= -activations.row_sums(g)
         d += g
 
-    activations.in_row_tiles(work, d, g_rows, rows)
-    return activations.unrowed_along(d, out.shape, dim)
+    return activations.along(dim, lambda *rows: activations.in_row_tiles(work, *rows), g, out)
 
 
 derivative(activations.relu, lambda g, out: g * (out > 0))

@@ -67,10 +67,8 @@ def normalized_rows(input, weight, bias, dims, eps, centered, rows):
     """layer_norm, or rms_norm if not `centered`, over the last `dims` dimensions; `rows` takes Statistics."""
     size = math.prod(input.shape[-dims:])
     x = input.reshape(input.size // max(size, 1), size)
-    out, average = (
-        np.empty_like(x),
-        np.full_like(x, 1 / max(size, 1), shape=(size, 1)),
-    )  # x @ average: the means
+    result, average = np.empty_like(input, order="C"), np.full_like(x, 1 / max(size, 1), shape=(size, 1))
+    out = result.reshape(x.shape)
     rows.mean, rows.factor = np.zeros_like(x, shape=(len(x), 1)), np.empty_like(x, shape=(len(x), 1))
 
     def work(start, stop):
@@ -89,7 +87,7 @@ def normalized_rows(input, weight, bias, dims, eps, centered, rows):
                 y += shift[: len(y)]
 
     parallel(work, len(x), grain=tile_rows(x))
-    return out.reshape(input.shape)
+    return result
 
 
 def tile_rows(x):
@@ -123,7 +121,8 @@ def norm_gradients(g, input, weight, dims, centered, rows):
     """
     size = math.prod(input.shape[-dims:])
     x = input.reshape(input.size // max(size, 1), size)
-    g, out = g.reshape(x.shape), np.empty_like(x)
+    d_input = np.empty_like(input, order="C")
+    g, out = g.reshape(x.shape), d_input.reshape(x.shape)
     average = np.full_like(x, 1 / max(size, 1), shape=(size, 1))
     average = average if weight is None else average * weight.reshape(-1, 1)
 
@@ -148,7 +147,7 @@ def norm_gradients(g, input, weight, dims, centered, rows):
     parts = parallel(work, len(x), grain=tile_rows(x))
     sums = sum(parts, np.zeros_like(x, shape=(3, size)))
     shape = input.shape[-dims:]
-    return out.reshape(input.shape), (sums[0] - sums[1]).reshape(shape), sums[2].reshape(shape)
+    return d_input, (sums[0] - sums[1]).reshape(shape), sums[2].reshape(shape)
 
 
 def norm_gradient(place):
