@@ -1,7 +1,8 @@
 """TinyTorch: a deep-learning framework on NumPy, built by its readers.
 
 Names, argument order and defaults are those of PyTorch 2 (`import tinytorch as torch`); no logic lives
-here. Submodules are imported at their first use: tinytorch.nn, .optim, .utils, .autograd, .cuda, .datasets.
+here. Submodules are imported at their first use: tinytorch.nn, .optim, .utils, .autograd, .cuda,
+.datasets, .models.
 """
 
 # ruff: noqa: F401 (this file is a list of names for others to import)
@@ -184,7 +185,7 @@ half, float, double = float16, float32, float64
 short, int, long, bool = int16, int32, int64, bool_
 clip, divide, concat, concatenate, swapaxes = clamp, div, cat, cat, transpose
 
-SUBMODULES = ("autograd", "cuda", "datasets", "nn", "optim", "utils")
+SUBMODULES = ("autograd", "cuda", "datasets", "models", "nn", "optim", "utils")
 LATER = {
     "save": "safetensors", "load": "safetensors", "set_num_threads": "threads", "get_num_threads": "threads",
 }  # fmt: skip

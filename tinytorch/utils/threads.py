@@ -5,7 +5,6 @@ cores. The number of threads is, in this order: what `set_num_threads` was told;
 TINYTORCH_NUM_THREADS or OMP_NUM_THREADS; the processors that this process may use. In a browser it is 1.
 """
 
-import ctypes
 import os
 import sys
 import threading
@@ -97,6 +96,7 @@ def _inside(work, start, stop):
 @cache
 def _openblas():
     """(how many threads?, use so many) of the OpenBLAS that NumPy's wheels bring along; None without one."""
+    import ctypes
     from pathlib import Path
 
     home = Path(np.__file__).parent
