@@ -13,6 +13,7 @@ https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.scaled_dot_pr
 
 from functools import cache as once
 from math import inf, prod, sqrt
+from typing import Any
 
 import numpy as np
 
@@ -110,7 +111,8 @@ class Tiles:
     queries, keys, scores = 128, 512, 64 * 1024  # the largest block of each; scores of all heads of a unit
 
     def __init__(self, is_causal, scale):
-        self.is_causal, self.scale, self.log_sums = is_causal, scale, None
+        self.is_causal, self.scale = is_causal, scale
+        self.log_sums: Any = None
 
     def forward(self, q, k, v, out):
         """Write the result into `out`."""
@@ -417,7 +419,7 @@ class CausalSelfAttention(Module):
         self.embed_dim, self.num_heads, self.dropout = embed_dim, num_heads, dropout
         self.c_attn = Linear(embed_dim, 3 * embed_dim, bias)
         self.c_proj = Linear(embed_dim, embed_dim, bias)
-        self.rotary = RotaryEmbedding(embed_dim // num_heads) if rotary else None
+        self.rotary: Any = RotaryEmbedding(embed_dim // num_heads) if rotary else None
 
     def forward(self, input, cache=None):
         """`cache` holds the keys and values of earlier positions: len(cache) of them, and

@@ -279,7 +279,7 @@ class GPT(Module):
     def __init__(self, config):
         super().__init__()
         self.config = config
-        parts = {"wte": Embedding(config.vocab_size, config.n_embd)}
+        parts: dict[str, Module] = {"wte": Embedding(config.vocab_size, config.n_embd)}
         if config.positions != "rotary":
             kind = LearnedPositions if config.positions == "learned" else SinusoidalPositions
             parts["wpe"] = kind(config.block_size, config.n_embd)
@@ -360,6 +360,24 @@ class GPT(Module):
 # Writing: one token after another.
 
 
+def sample(logits, temperature=1.0, top_k=None, top_p=None, generator=None):
+    """One id for each row of logits, an array (B, V): see `generate`."""
+    if temperature == 0:
+        return logits.argmax(-1)
+    scaled = (logits - logits.max(-1, keepdims=True)).astype(np.float64) / temperature
+    order = np.argsort(-scaled, axis=-1)  # the most probable first
+    p = np.exp(np.take_along_axis(scaled, order, -1))
+    p /= p.sum(-1, keepdims=True)
+    if top_k is not None:
+        p[:, top_k:] = 0
+    if top_p is not None:
+        p[np.cumsum(p, -1) - p >= top_p * p.sum(-1, keepdims=True)] = 0  # the first always stays
+    reached = np.cumsum(p, -1)
+    drawn = np.asarray((generator or default_generator).numpy.random((len(p), 1)), like=p) * reached[:, -1:]
+    place = np.minimum((reached <= drawn).sum(-1, keepdims=True), (p > 0).sum(-1, keepdims=True) - 1)
+    return np.take_along_axis(order, place, -1)[:, 0]
+
+
 def generate(
     model, idx, max_new_tokens, temperature=1.0, top_k=None, top_p=None, stop_tokens=(), generator=None,
     cache=None,
@@ -394,24 +412,6 @@ def generate(
     finally:
         model.train(was_training)
     return idx
-
-
-def sample(logits, temperature=1.0, top_k=None, top_p=None, generator=None):
-    """One id for each row of logits, an array (B, V): see `generate`."""
-    if temperature == 0:
-        return logits.argmax(-1)
-    scaled = (logits - logits.max(-1, keepdims=True)).astype(np.float64) / temperature
-    order = np.argsort(-scaled, axis=-1)  # the most probable first
-    p = np.exp(np.take_along_axis(scaled, order, -1))
-    p /= p.sum(-1, keepdims=True)
-    if top_k is not None:
-        p[:, top_k:] = 0
-    if top_p is not None:
-        p[np.cumsum(p, -1) - p >= top_p * p.sum(-1, keepdims=True)] = 0  # the first always stays
-    reached = np.cumsum(p, -1)
-    drawn = np.asarray((generator or default_generator).numpy.random((len(p), 1)), like=p) * reached[:, -1:]
-    place = np.minimum((reached <= drawn).sum(-1, keepdims=True), (p > 0).sum(-1, keepdims=True) - 1)
-    return np.take_along_axis(order, place, -1)[:, 0]
 
 
 def check_generate(idx, max_new_tokens, temperature, top_k, top_p):
