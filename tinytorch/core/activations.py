@@ -182,7 +182,7 @@ def exponentials(x, out):
     in_row_tiles(exp, x, out, sums)
     if not ((sums > 1e-4) & (sums < 1e30)).all():
         with np.errstate(invalid="ignore"):  # -inf - -inf
-            largest = x.max(-1, keepdims=True, initial=-np.inf)
+            largest = x.max(-1, keepdims=True) if x.shape[-1] else largest
             np.exp(np.subtract(x, largest, out=out), out=out)
         sums = row_sums(out)
     return sums, largest

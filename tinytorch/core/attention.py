@@ -49,7 +49,7 @@ def causal_mask(length, past=0):
 @op
 def masked_softmax(input):
     """softmax over the last dimension; a row of -inf, which may attend to nothing, gives zeros, not nan."""
-    largest = input.max(-1, keepdims=True, initial=-inf)
+    largest = input.max(-1, keepdims=True) if input.shape[-1] else 0
     out = np.exp(input - np.where(largest == -inf, 0, largest))
     total = out.sum(-1, keepdims=True)
     out /= np.where(total == 0, 1, total)

@@ -658,7 +658,7 @@ def class_share(g, row_weight, scale):
 def class_cross_entropy_input(g, input_shape, classes, row_weight, scale, softmax):
     """softmax(x) - 1 at the true class: what the network said minus what was true."""
     rows, share = np.empty_like(softmax.exponentials), class_share(g, row_weight, scale)
-    each = np.broadcast_to(np.asarray(share, rows.dtype), softmax.sums.shape)
+    each = np.broadcast_to(share.astype(rows.dtype), softmax.sums.shape)
     activations.in_row_tiles(
         lambda d, e, total, share: np.multiply(e, share / total, out=d),
         rows, softmax.exponentials, softmax.sums, each,
