@@ -177,6 +177,14 @@ def test_clipping_equals_pytorch(torch, norm_type, max_norm):
         np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), rtol=1e-5, atol=1e-7)
 
 
+def test_the_norm_has_the_dtype_of_the_gradients():
+    for dtype in (tt.float32, tt.float64):
+        p = tt.zeros(2, dtype=dtype, requires_grad=True)
+        (p * 3).sum().backward()
+        assert clip_grad_norm_([p], 1.0).dtype == dtype
+    assert clip_grad_norm_([], 1.0).item() == 0
+
+
 def test_clipping_can_refuse_a_norm_of_nan():
     p = nn.Parameter(tt.zeros(2))
     p.grad = tt.tensor([math.nan, 1.0])

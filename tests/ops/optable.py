@@ -333,6 +333,19 @@ SHAPES = [
     Row("chunk", lambda T, a: [*T.chunk(a, 3), *a.chunk(2, dim=1)], (((5, 3),), ((7, 4),), ((0, 2),))),
     Row("ravel", lambda T, a: a.ravel(), ONE),
     Row("diff", lambda T, a: [a.diff(), a.diff(dim=0), a.diff(2)], (((4, 3),), ((1, 3),), ((0, 3),))),
+    *[
+        Row(
+            f"meshgrid {way}",
+            lambda T, *v, way=way: T.meshgrid(*v, indexing=way),
+            (((3,),), ((2,), (3,)), ((2,), (3,), (1,))),
+        )
+        for way in ("ij", "xy")
+    ],
+    Row(
+        "vstack and hstack",
+        lambda T, a, b: [T.vstack([a, b]), T.hstack((a, b))],
+        tuple((s, s) for s in ((), (3,), (2, 3), (0, 2), (2, 3, 2))),
+    ),
     Row("trace", lambda T, a: a.trace(), (((3, 3),), ((2, 4),), ((0, 3),))),
     Row(
         "new_zeros and others",

@@ -209,6 +209,13 @@ class Tiling:
             for place in map(self.place, range(start, stop)):  # the patches are the pixels
                 yield place, x[place].reshape(1, -1, channels)
             return
+        # Long runs of memory are copied quickly. With one channel or three, a row of a patch is a short run:
+        # then every position in the kernel becomes a row, whose runs are rows of the image.
+        thin = (
+            self.groups == 1
+            and self.window.stride[1] == 1
+            and self.window.kernel[1] * channels < self.columns
+        )
         # With padding, one block of images after the other goes into the same frame of zeros.
         frame = padded(x[: self.tile_images], self.padding, key="padded")
         views, framed = patches(frame if around else x, self.window), None
@@ -217,11 +224,20 @@ class Tiling:
             if around and framed != images:
                 framed = images
                 inside(frame, self.padding, x.shape)[:count] = x[images]
-            part = views[:count, rows] if around else views[images, rows]
-            part = part.reshape(*part.shape[:5], self.groups, channels).transpose(5, 0, 1, 2, 3, 4, 6)
-            held = buffer("patches", part.shape, x)
-            np.copyto(held, part)
-            yield (images, rows), held.reshape(self.groups, -1, self.depth // self.groups)
+            part = views[:count, rows] if around else views[images, rows]  # (N, Ho, Wo, kh, kw, C)
+            if thin:
+                held = self.copied(part.transpose(3, 4, 5, 0, 1, 2))
+                yield (images, rows), held.reshape(1, self.depth, -1).transpose(0, 2, 1)
+            else:
+                part = part.reshape(*part.shape[:5], self.groups, channels)
+                held = self.copied(part.transpose(5, 0, 1, 2, 3, 4, 6))
+                yield (images, rows), held.reshape(self.groups, -1, self.depth // self.groups)
+
+    def copied(self, part):
+        """A view of patches, in a buffer of its own, row by row."""
+        held = buffer("patches", part.shape, part)
+        np.copyto(held, part)
+        return held
 
     def place(self, tile):
         """The images and the rows of a tile: two slices."""

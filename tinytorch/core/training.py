@@ -43,7 +43,7 @@ def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=Fals
         for g in gradients:
             g.array *= scale
             g.memory.writes += 1
-    return tensor(norm)
+    return tensor(norm, gradients[0].dtype if gradients else None)
 
 
 class LRScheduler:

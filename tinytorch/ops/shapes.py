@@ -110,6 +110,36 @@ def diff(a, n=1, dim=-1):
     return a
 
 
+def meshgrid(*tensors, indexing="ij"):
+    """For each vector its values on the grid of all of them: (n,) and (m,) give two tensors (n, m).
+
+    indexing: "ij" numbers rows by the first vector, "xy" by the second: (m, n).
+    """
+    if indexing not in ("ij", "xy"):
+        raise ValueError(f"meshgrid: indexing is 'ij' or 'xy', {indexing!r} came")
+    vectors = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
+    vectors = [reshape(v, (1,)) if v.ndim == 0 else v for v in vectors]
+    if any(v.ndim != 1 for v in vectors):
+        raise ValueError(f"meshgrid: vectors are needed, {[v.shape for v in vectors]} came")
+    order = list(range(len(vectors)))
+    if indexing == "xy" and len(vectors) > 1:
+        order[:2] = 1, 0
+    sizes = tuple(len(vectors[i]) for i in order)
+    across = [tuple(-1 if i == place else 1 for i in order) for place in range(len(vectors))]
+    return tuple(expand(reshape(v, shape), sizes) for v, shape in zip(vectors, across, strict=True))
+
+
+def vstack(tensors):
+    """Tensors below one another: cat along dimension 0, vectors as rows."""
+    return cat([reshape(x, (1, -1)) if x.ndim < 2 else x for x in tensors])
+
+
+def hstack(tensors):
+    """Tensors side by side: cat along dimension 1, of vectors along their only one."""
+    tensors = [reshape(x, (1,)) if x.ndim == 0 else x for x in tensors]
+    return cat(tensors, 0 if tensors[0].ndim == 1 else 1)
+
+
 def trace(a):
     """The sum of the diagonal of a matrix."""
     if a.ndim != 2:
