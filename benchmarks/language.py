@@ -114,11 +114,13 @@ def torch_gpt(torch: Any, vocab_size: int, block_size: int, n_layer: int, n_head
             self.lm_head = nn.Linear(C, vocab_size, bias=False)
             self.lm_head.weight = self.wte.weight
 
-        def forward(self, idx: Any, targets: Any) -> Any:
+        def forward(self, idx: Any, targets: Any = None) -> Any:
             x = self.wte(idx) + self.wpe(torch.arange(idx.shape[1]))
             for block in self.h:
                 x = block(x)
             logits = self.lm_head(self.ln_f(x))
+            if targets is None:
+                return logits, None
             return logits, F.cross_entropy(logits.view(-1, vocab_size), targets.view(-1))
 
     return Model()
@@ -147,6 +149,29 @@ def gpt_step(tinytorch: Any, torch: Any) -> Contest:
     return contest
 
 
+def generate(tinytorch: Any, torch: Any) -> Contest:
+    """256 characters drawn from that GPT, one after another, without a cache of keys and values."""
+    from tinytorch.core.transformers import GPT, GPTConfig
+
+    model, prompt = (
+        GPT(GPTConfig(vocab_size=65, block_size=128)),
+        tinytorch.zeros(1, 1, dtype=tinytorch.int64),
+    )
+    contest = {"tinytorch": lambda: model.generate(prompt, 256)}
+    if torch:
+        other = torch_gpt(torch, 65, 128, 4, 4, 128)
+
+        def draw() -> None:
+            idx = torch.zeros(1, 1, dtype=torch.int64)
+            with torch.no_grad():
+                for _ in range(256):
+                    p = torch.softmax(other(idx[:, -128:])[0][:, -1], -1)
+                    idx = torch.cat([idx, torch.multinomial(p, 1)], 1)
+
+        contest["torch"] = draw
+    return contest
+
+
 # name: (what it is, contest, repetitions that one round contains)
 WORKLOADS: dict[str, tuple[str, Callable[[Any, Any], Contest], int]] = {
     "layer-norm": ("layer norm 8192 × 128", forward_and_backward(layer_norm(8192, 128), 10), 10),
@@ -162,5 +187,6 @@ WORKLOADS: dict[str, tuple[str, Callable[[Any, Any], Contest], int]] = {
     "embedding": ("embedding of 2048 tokens, 65 × 128", forward_and_backward(embedding(65, 128), 20), 20),
     "embedding-wide": ("the same, 50,000 × 64", forward_and_backward(embedding(50_000, 64), 5), 5),
     "attention": ("causal attention, 16 × 4 × 128 × 32", forward_and_backward(attention, 5), 5),
+    "generate": ("256 tokens from a GPT 4 × 128, no cache", generate, 1),
     "gpt": ("GPT 4 × 128, 16 × 128 tokens, Adam step", gpt_step, 1),
 }

@@ -110,7 +110,8 @@ def repeated(parameter, x, start, stop):
     """A weight or bias for each row of a tile: two equal shapes go twice as fast as broadcasting."""
     if parameter is None:
         return None
-    return np.tile(parameter.reshape(1, -1), (min(tile_rows(x), stop - start), 1))
+    rows = min(tile_rows(x), stop - start)
+    return np.tile(parameter.reshape(1, -1), (rows if rows > 128 else 1, 1))
 
 
 def norm_gradients(g, input, weight, dims, centered, rows):
@@ -125,22 +126,23 @@ def norm_gradients(g, input, weight, dims, centered, rows):
     g, out = g.reshape(x.shape), d_input.reshape(x.shape)
     average = np.full_like(x, 1 / max(size, 1), shape=(size, 1))
     average = average if weight is None else average * weight.reshape(-1, 1)
+    f, f_m = rows.factor, rows.factor * rows.mean
+    f_m_and_1 = np.concatenate([f_m, np.ones_like(f)], 1)
 
     def work(start, stop):
         scale, sums = repeated(weight, x, start, stop), np.zeros_like(x, shape=(3, size))
         for tile in row_tiles(x, start, stop):
-            d, part, g_part, f, m = out[tile], x[tile], g[tile], rows.factor[tile], rows.mean[tile]
-            product = np.multiply(g_part, part, out=spare(d))
-            f_mean = f * (g_part @ average)
-            b = f * f * (m * f_mean - f * (product @ average))
-            sums[:1] += f.T @ product
-            sums[1:2] += (f * m).T @ g_part
-            sums[2:] += np.ones_like(f).T @ g_part
-            np.multiply(part, b, out=product)
+            d, x_tile, g_tile, f_tile = out[tile], x[tile], g[tile], f[tile]
+            product = np.multiply(g_tile, x_tile, out=spare(d))
+            f_mean = f_tile * (g_tile @ average)
+            b = f_tile * (f_m[tile] * f_mean - f_tile * f_tile * (product @ average))
+            sums[0] += (f_tile.T @ product)[0]
+            sums[1:] += f_m_and_1[tile].T @ g_tile
+            np.multiply(x_tile, b, out=product)
             if centered:
-                product -= f_mean + b * m
-            np.multiply(g_part, 1 if scale is None else scale[: len(d)], out=d)
-            d *= f
+                product -= f_mean + b * rows.mean[tile]
+            np.multiply(g_tile, 1 if scale is None else scale[: len(d)], out=d)
+            d *= f_tile
             d += product
         return sums
 
