@@ -92,6 +92,7 @@ def test_blas_keeps_to_one_thread_meanwhile():
         pytest.skip("this NumPy does not come with OpenBLAS")
     blas[1](2)
     assert parallel(lambda start, stop: blas[0](), 3) == [1, 1, 1]
+    assert parallel(lambda start, stop: blas[0](), 1) == [1]
     assert blas[0]() == 2
 
 

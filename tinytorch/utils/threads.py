@@ -36,23 +36,24 @@ def parallel(work, count, grain=1):
     """The results of work(start, stop), called on parts that make up range(count), in their order.
 
     There are at most get_num_threads() parts, and each has at least `grain` items, which says how many are
-    worth a thread (starting one takes about 50 microseconds). Meanwhile BLAS keeps to one thread, so that
-    threads do not start threads. A call from within `work` runs in one part.
+    worth a thread (starting one takes about 50 microseconds). Meanwhile BLAS keeps to one thread, whose own
+    threads would get in the way, and cost more than they gain in the small products that parts are made of.
+    A call from within `work` runs in one part.
     """
-    parts = min(get_num_threads(), count // max(grain, 1))
-    if parts < 2 or getattr(_here, "inside", False):
+    if getattr(_here, "inside", False):
         return [work(0, count)] if count else []
-    bounds = [count * part // parts for part in range(parts + 1)]
+    parts = max(min(get_num_threads(), count // max(grain, 1)), min(count, 1))
+    bounds = [count * part // max(parts, 1) for part in range(parts + 1)]
     with _one_blas_thread():
         others = [_pool(parts - 1).submit(_inside, work, *bounds[i : i + 2]) for i in range(1, parts)]
         try:
-            first = _inside(work, *bounds[:2])
+            first = [_inside(work, *bounds[:2])] if parts else []
         finally:
-            rest = [other.exception() for other in others]  # wait for all, whatever happened here
-    for error in rest:
+            errors = [other.exception() for other in others]  # wait for all, whatever happened here
+    for error in errors:
         if error is not None:
             raise error
-    return [first, *(other.result() for other in others)]
+    return [*first, *(other.result() for other in others)]
 
 
 def scratch(key, shape, dtype):
