@@ -663,7 +663,7 @@ def class_cross_entropy_input(g, input_shape, classes, row_weight, scale, softma
         lambda d, e, total, share: np.multiply(e, share / total, out=d),
         rows, softmax.exponentials, softmax.sums, each,
     )  # fmt: skip
-    rows[np.arange(len(rows)), classes.ravel()] -= each[:, 0]
+    rows.reshape(-1)[losses.true_places(rows, classes)] -= each[:, 0]
     return unrowed(rows, input_shape)
 
 

@@ -133,11 +133,16 @@ class Softmax:
 def class_cross_entropy(input, classes, row_weight, scale, softmax):
     """cross_entropy for checked classes: (log sum_j exp(x_j - m) + m) - x_t, where m keeps exp in range."""
     x = class_rows(input)
-    softmax.exponentials = np.empty_like(x)
+    softmax.exponentials = np.empty_like(x, order="C")
     softmax.sums, m = exponentials(x, softmax.exponentials)
     with np.errstate(all="ignore"):
-        losses = (np.log(softmax.sums) + (m - x[np.arange(len(x)), classes.ravel()][:, None])).ravel()
+        losses = np.log(softmax.sums).ravel() + (m.ravel() - np.take(x, true_places(x, classes)))
     return weighed(losses.reshape(classes.shape), row_weight, scale)
+
+
+def true_places(rows, classes):
+    """Where the true classes stand in the rows, counted in row-major order."""
+    return np.arange(len(rows), like=rows) * rows.shape[1] + classes.ravel()
 
 
 @op
