@@ -24,7 +24,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..utils.safetensors import _checked_depth, _write_atomically
+from ..utils.safetensors import checked_depth, write_atomically
 from .tensor import int64, to_array, wrap
 
 
@@ -142,7 +142,7 @@ class Tokenizer:
     def save(self, path):
         """Write the tokenizer to a JSON file, whole or not at all."""
         state = {"tokenizer": type(self).__name__, **self.to_dict(), "special_tokens": self.special_tokens}
-        _write_atomically(os.fspath(path), [json.dumps(state, indent=1).encode()])
+        write_atomically(os.fspath(path), [json.dumps(state, indent=1).encode()])
 
     @classmethod
     def load(cls, path):
@@ -150,7 +150,7 @@ class Tokenizer:
         with open(path, "rb") as file:
             data = file.read()
         try:
-            state = json.loads(_checked_depth(data.decode()))
+            state = json.loads(checked_depth(data.decode()))
             kinds = {kind.__name__: kind for kind in Tokenizer.__subclasses__()}
             kind = kinds.get(state["tokenizer"])
             if kind is None or not issubclass(kind, cls):

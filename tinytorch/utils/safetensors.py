@@ -38,13 +38,13 @@ def save(obj, file, metadata=None):
         raise TypeError(f"save: metadata maps strings to strings; this came: {metadata}")
     outline = _outlined(obj, "", tensors)
     if not isinstance(obj, dict) or set(tensors) != set(obj):
-        metadata[STRUCTURE] = _checked_depth(json.dumps(outline))
+        metadata[STRUCTURE] = checked_depth(json.dumps(outline))
     parts = _encoded({name: _on_cpu(value) for name, value in tensors.items()}, metadata)
     if hasattr(file, "write"):
         for part in parts:
             file.write(part)
     else:
-        _write_atomically(os.fspath(file), parts)
+        write_atomically(os.fspath(file), parts)
 
 
 def load(file, map_location=None, weights_only=True):
@@ -65,7 +65,7 @@ def load(file, map_location=None, weights_only=True):
         if map_location is not None:
             tensors = {key: value.to(map_location) for key, value in tensors.items()}
         return (
-            _rebuilt(json.loads(_checked_depth(metadata[STRUCTURE])), tensors)
+            _rebuilt(json.loads(checked_depth(metadata[STRUCTURE])), tensors)
             if STRUCTURE in metadata
             else tensors
         )
@@ -111,7 +111,7 @@ def _encoded(arrays, metadata):
     return [len(text).to_bytes(8, "little"), text, *parts]
 
 
-def _write_atomically(path, parts):
+def write_atomically(path, parts):
     """Write beside the target, then rename: an interruption leaves the old file as it was."""
     folder, name = os.path.split(path)
     if not os.path.isdir(folder or "."):
@@ -144,7 +144,7 @@ def _header_size(start, file_size):
 def _header(data):
     """(metadata, {name: entry}) from the first bytes of a file, the header included."""
     try:
-        header = json.loads(_checked_depth(data[8:].decode()), object_pairs_hook=_without_duplicates)
+        header = json.loads(checked_depth(data[8:].decode()), object_pairs_hook=_without_duplicates)
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"its header is not JSON: {error}") from None
     if not isinstance(header, dict):
@@ -155,7 +155,7 @@ def _header(data):
     return metadata, header
 
 
-def _checked_depth(text):
+def checked_depth(text):
     """The JSON text as it is, unless it is nested so deeply that reading it could overflow the stack."""
     depth = 0
     for token in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', text):
