@@ -128,6 +128,14 @@ def test_gelu_is_the_identity_on_the_right_and_zero_on_the_left(approximate, dty
     np.testing.assert_allclose(out, np.where(x > 0, x, 0), atol=1e-20)
 
 
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_slope_of_gelu_at_zero_and_far_out(approximate, dtype):
+    x = tensor(np.array([0.0, -0.0, 1e-30, -1e-38, 1e-45, -30, 30], dtype)).requires_grad_()
+    activations.gelu(x, approximate).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), [0.5, 0.5, 0.5, 0.5, 0.5, 0, 1], atol=1e-6)
+
+
 def test_float32_normal_distribution_function_against_erfc():
     x = np.linspace(-12, 12, 200_001).astype("float32")
     exact = np.array([math.erfc(-number / math.sqrt(2)) / 2 for number in x.tolist()])
@@ -139,6 +147,18 @@ def test_softmax_of_large_logits(dtype):
     x = tensor(np.array([[1e4, 0, -1e4], [1e4, 1e4, -1e4]], dtype))
     assert activations.softmax(x, 1).array.tolist() == [[1, 0, 0], [0.5, 0.5, 0]]
     np.testing.assert_allclose(activations.log_softmax(x, 1).numpy()[0], [0, -1e4, -2e4])
+
+
+@pytest.mark.parametrize("shift", [-300, -100, -80, -20, -10, 0, 10, 60, 69, 88, 100, 300])
+@pytest.mark.parametrize("columns", [1, 5, 70_000])
+def test_softmax_is_as_exact_at_one_size_of_logits_as_at_another(shift, columns):
+    x = np.random.default_rng(columns).standard_normal((3, columns)).astype("float32") + np.float32(shift)
+    x[1] *= -1  # a row far from the others
+    exact = np.exp(x.astype("float64") - x.max(1, keepdims=True))
+    exact /= exact.sum(1, keepdims=True)
+    np.testing.assert_allclose(activations.softmax(tensor(x), 1).numpy(), exact, rtol=1e-5)
+    out = activations.log_softmax(tensor(x), 1).numpy()
+    np.testing.assert_allclose(out, np.log(exact), rtol=1e-5, atol=1e-6 * (1 + abs(shift)))
 
 
 def test_softmax_leaves_masked_logits_out_and_is_nan_where_all_are_masked():

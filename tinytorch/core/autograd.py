@@ -577,10 +577,10 @@ def gelu_input(g, out, input, approximate):
 
     def work(d, x, g, out):
         cdf = out / x
-        at_0 = x == 0
-        if at_0.any():
-            cdf[at_0] = 0.5
         np.multiply(x, x, out=d)
+        around_0 = d == 0
+        if around_0.any():
+            cdf[around_0] = 0.5
         if approximate == "none":
             d *= -0.5
             np.exp(d, out=d)
