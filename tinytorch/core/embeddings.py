@@ -56,7 +56,7 @@ def embedding_weight(g, input, weight_shape, padding_idx):
 def summed_by_id(ids, rows, count):
     """(count, D) whose row i is the sum of all rows[n] with ids[n] == i; rows is (N, D).
 
-    Sorted, equal ids stand side by side in runs. A long run is one product with a row of ones. The short ones
+    Sorted, equal ids stand side by side in runs. A long run is one product with ones. The short ones
     are added in rounds, the k-th of every run at once: in one round no id comes twice.
     """
     size = rows.shape[1]
@@ -70,10 +70,10 @@ def summed_by_id(ids, rows, count):
     lengths = np.diff(starts, append=len(ids))
     is_long = lengths > longest_short
     if is_long.any():
-        sorted_rows, ones = rows.take(order, axis=0), np.ones_like(rows, shape=(1, len(rows)))
-        for start, length in zip(starts[is_long].tolist(), lengths[is_long].tolist(), strict=True):
-            row = int(ids[start])
-            np.matmul(ones[:, :length], sorted_rows[start : start + length], out=out[row : row + 1])
+        sorted_rows, ones = rows.take(order, axis=0), np.ones_like(rows, shape=len(rows))
+        starts_ids_lengths = (x[is_long].tolist() for x in (starts, ids[starts], lengths))
+        for start, row, length in zip(*starts_ids_lengths, strict=True):
+            np.dot(ones[:length], sorted_rows[start : start + length], out=out[row])
     starts, lengths = starts[~is_long], lengths[~is_long]
     for k in range(longest_short):
         starts, lengths = starts[lengths > k], lengths[lengths > k]
