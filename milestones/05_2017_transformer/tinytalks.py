@@ -119,17 +119,13 @@ def train(run):
             _, bits = measure(model, validation, run.device)
             run.log(seed, loss=np.mean(losses), validation_bits=bits)
             if epoch in (2, 5) or epoch % 10 == 0:
-                print(
-                    f"epoch {epoch:3}  {questions[0]}  {reply(model, questions[0], run.device)}", flush=True
-                )
-        exact, (test_exact, test_bits) = (
-            measure(model, training, run.device)[0],
-            measure(model, test, run.device),
-        )
-        reached.append((exact, test_exact, test_bits))
+                said = reply(model, questions[0], run.device)
+                print(f"epoch {epoch:3}  {questions[0]}  {said}", flush=True)
+        exact, _ = measure(model, training, run.device)
+        reached.append((exact, *measure(model, test, run.device)))
         print(f"seed {seed}: {exact:.1f} % of the training questions are answered exactly\n")
     for question, answer in zip(test.questions[::5], test.answers[::5], strict=True):
-        print(f"{question}\n  {reply(model, question, run.device)}" + f"  (right: {answer})")
+        print(f"{question}\n  {reply(model, question, run.device)}  (right: {answer})")
 
     exact, test_exact, test_bits = np.mean(reached, 0)
     baseline = bigram_bits(training, validation, test)
