@@ -95,7 +95,7 @@ extension_fingerprint = fingerprint("docs/_ext/*.py")
 nb_execution_mode = "cache"
 nb_execution_cache_path = str(ROOT / "_build" / "executed" / package_fingerprint)
 nb_execution_raise_on_error = False  # but -W: one build names every page that fails, and fails
-nb_execution_timeout = 120
+nb_execution_timeout = 300
 nb_execution_show_tb = True
 nb_merge_streams = True
 

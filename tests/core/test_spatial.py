@@ -227,7 +227,7 @@ def test_transposed_convolution_is_the_gradient_of_convolution():
         (lambda x, w: conv2d(x, w, groups=2), "groups=2 needs 8"),
         (lambda x, w: conv2d(x, w[:5, :2], groups=2), "groups=2 does not divide 5"),
         (lambda x, w: conv2d(x, w[0]), "a weight of four dimensions is needed"),
-        (lambda x, w: conv2d(x, w, dilation=3), r"a kernel \(3, 3\) does not fit into \(5, 5\)"),
+        (lambda x, w: conv2d(x, w, dilation=3), r"^kernel \(3, 3\) does not fit into \(5, 5\)"),
         (lambda x, w: conv2d(x, w, stride=0), "stride .* have to be at least 1"),
         (lambda x, w: conv2d(x, w, stride=(1, 2, 3)), "stride: a whole number or a pair of them is needed"),
         (lambda x, w: conv2d(x, w, padding=-1), "padding is at least 0"),
@@ -236,7 +236,7 @@ def test_transposed_convolution_is_the_gradient_of_convolution():
         (lambda x, w: conv_transpose2d(x, w[:4], output_padding=1), "has to be below stride or dilation"),
         (lambda x, w: conv_transpose2d(x, w[:4], padding=9), "the result would have the size"),
         (lambda x, w: max_pool2d(x, 2, padding=2), "padding 2 is more than half of the kernel 2"),
-        (lambda x, w: max_pool2d(x, 6), "does not fit"),
+        (lambda x, w: max_pool2d(x, 6), r"^kernel \(6, 6\) does not fit into \(5, 5\)"),
         (lambda x, w: Conv2d(3, 4, 3, groups=2), "groups=2 does not divide 3 and 4 channels"),
     ],
 )  # fmt: skip

@@ -60,7 +60,7 @@ class Window:
         result = tuple((n + sum(p) - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in steps)
         if min(result) < 1:
             whole = tuple(n + sum(p) for n, p in zip(size, self.padding, strict=True))
-            raise ValueError(f"a kernel {self.kernel} does not fit into {whole}, the image with its padding")
+            raise ValueError(f"kernel {self.kernel} does not fit into {whole}, the image with its padding")
         return result
 
     def needed(self, outputs):
@@ -190,9 +190,11 @@ class Tiling:
         self.depth = prod(window.kernel) * x.shape[3]  # numbers in a patch
         on_cpu = isinstance(x, np.ndarray)
         room = max(1, (TILE if on_cpu else 256 * TILE) // max(self.columns * self.depth * x.itemsize, 1))
-        self.tile_rows = min(self.rows, room)
-        self.tile_images = max(1, min(room // self.rows, ceil(len(x) / get_num_threads())))
-        self.bands = ceil(self.rows / self.tile_rows)
+        self.bands = ceil(self.rows / room)
+        self.tile_rows = ceil(self.rows / self.bands)
+        blocks, threads = ceil(len(x) / max(1, room // self.rows)), get_num_threads()
+        blocks = max(1, ceil(blocks / threads) * threads)  # as many for each thread
+        self.tile_images = max(1, ceil(len(x) / blocks))
         self.tiles = ceil(len(x) / self.tile_images) * self.bands
         products = self.tile_images * self.tile_rows * self.columns * self.depth * outputs // groups
         self.grain = 1 + WORTH_A_THREAD // max(products, 1) if on_cpu else max(self.tiles, 1)
@@ -391,6 +393,7 @@ def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     check = batched("conv2d", input, lambda x: x)
     check_weight("conv2d", check, weight, groups, 1)
     window = window_of(weight.shape[2:], stride, padding, dilation)
+    window.output_size(input.shape[-2:])
     return batched("conv2d", input, lambda x: convolution(x, weight, bias, window, groups))
 
 
@@ -490,7 +493,9 @@ def pool_window(kernel_size, stride, padding, dilation, ceil_mode, size):
     window = window_of(kernel_size, kernel_size if stride is None else stride, padding, dilation)
     if any(before > k // 2 for k, (before, _) in zip(window.kernel, window.padding, strict=True)):
         raise ValueError(f"padding {padding} is more than half of the kernel {kernel_size}")
-    return rounded_up(window, size) if ceil_mode else window
+    window = rounded_up(window, size) if ceil_mode else window
+    window.output_size(size)
+    return window
 
 
 def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
