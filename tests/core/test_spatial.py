@@ -178,7 +178,7 @@ def test_between_layers_nothing_is_copied_into_another_order():
     x = tensor(normal(2, 3, 8, 8, dtype=np.float32), requires_grad=True)
     layers = [
         Conv2d(3, 4, 3, padding=1), BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), Conv2d(4, 5, 3, stride=2),
-        nn.AvgPool2d(1),
+        nn.AvgPool2d(1), nn.GELU(), nn.SiLU(), nn.Sigmoid(), nn.LeakyReLU(),
     ]  # fmt: skip
     for layer in layers:
         x = layer(x)

@@ -221,8 +221,9 @@ def floating(x):
 
 def in_tiles(function, x, *others):
     """A new array in which function(out, x, *others) writes, for arrays of one shape; see in_row_tiles."""
-    out = np.empty_like(x, order="C")
-    in_row_tiles(function, *(np.ascontiguousarray(a).reshape(-1, 1) for a in (out, x, *others)))
+    out = np.empty_like(x)  # lies in memory as x does, whose dimensions may be permuted
+    order = sorted(range(x.ndim), key=lambda dim: -out.strides[dim])
+    in_row_tiles(function, *(a.transpose(order).reshape(-1, 1) for a in (out, x, *others)))
     return out
 
 

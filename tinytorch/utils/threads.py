@@ -70,6 +70,7 @@ def scratch(key, shape, dtype):
     return held[:size].view(dtype).reshape(shape)
 
 
+@cache
 def _default():
     for name in ("TINYTORCH_NUM_THREADS", "OMP_NUM_THREADS"):
         if os.environ.get(name, "").isdigit():
@@ -120,3 +121,17 @@ def _one_blas_thread():
     finally:
         if before > 1:
             blas[1](before)
+
+
+def _keep_freed_memory():
+    """Let the C library keep freed arrays for the next ones.
+
+    glibc takes a large array from the system and gives it back when it is freed, and then every page of the
+    next one costs a fault. Its bound between small and large rises to the largest array freed so far, up to
+    32 MB: so one is asked for, never touched, and freed. (M_MMAP_THRESHOLD in mallopt's manual page.)
+    """
+    if sys.platform == "linux":
+        np.empty((32 << 20) - (64 << 10), np.uint8)
+
+
+_keep_freed_memory()
