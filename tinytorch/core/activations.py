@@ -202,12 +202,12 @@ def along(dim, function, *arrays):
     first = arrays[0]
     if first.ndim and dim not in (-1, first.ndim - 1):
         moved = along(-1, function, *(np.moveaxis(a, dim, -1) for a in arrays))
-        return np.ascontiguousarray(np.moveaxis(moved, -1, dim))
+        return np.ascontiguousarray(np.moveaxis(moved, -1, dim), like=moved)
     out, shape = (
         np.empty_like(first, order="C"),
         (prod(first.shape[:-1]), first.shape[-1] if first.ndim else 1),
     )
-    function(*(np.ascontiguousarray(a).reshape(shape) for a in arrays), out.reshape(shape))
+    function(*(np.ascontiguousarray(a, like=a).reshape(shape) for a in arrays), out.reshape(shape))
     return out
 
 

@@ -265,10 +265,10 @@ def first_gradient(output, gradient):
         if output.array.size != 1:
             raise RuntimeError(f"backward: a tensor of shape {output.shape} needs a gradient of that shape")
         return np.ones_like(output.array)
-    gradient = gradient.array if isinstance(gradient, Tensor) else np.asarray(gradient, output.dtype)
+    gradient = np.asarray(t.to_array(gradient), output.dtype, like=output.array)
     if gradient.shape != output.shape:
         raise ValueError(f"backward: the gradient has shape {gradient.shape} and the tensor {output.shape}")
-    return gradient.astype(output.dtype, copy=False)
+    return gradient
 
 
 def grad(outputs, inputs, grad_outputs=None, retain_graph=False, allow_unused=False):
@@ -445,12 +445,12 @@ def transposed(a):
 
 def spread(g, a_shape, index):
     """The gradient of a[index]: g at the places that were read, added up where one was read twice."""
-    index = t.full_index(index)
+    index = t.full_index(index, g)
     if all(not hasattr(i, "dtype") or i.dtype == bool for i in index):
         d = np.zeros_like(g, shape=a_shape)
         d[index] = g
         return d
-    return added_up(np.arange(prod(a_shape)).reshape(a_shape)[index], g, a_shape)
+    return added_up(np.arange(prod(a_shape), like=g).reshape(a_shape)[index], g, a_shape)
 
 
 def added_up(places, g, shape):
@@ -460,20 +460,20 @@ def added_up(places, g, shape):
 
 def set_value(g, index, value_shape):
     """The gradient of the value in a[index] = value, which may have had leading sizes of 1."""
-    d = g[t.full_index(index)]
+    d = g[t.full_index(index, g)]
     return d.reshape((1,) * (len(value_shape) - d.ndim) + d.shape)
 
 
 def unset(g, index):
     """The gradient of what a[index] = value left of a."""
     d = g.copy()
-    d[t.full_index(index)] = 0
+    d[t.full_index(index, g)] = 0
     return d
 
 
 def split_back(g, tensors_shape, dim):
     """The gradients of cat: g cut at the seams."""
-    return np.split(g, np.cumsum([shape[dim] for shape in tensors_shape])[:-1], dim)
+    return np.split(g, np.cumsum([shape[dim] for shape in tensors_shape])[:-1].tolist(), dim)
 
 
 def restored(g, a_shape, dim, keepdim):
@@ -530,7 +530,7 @@ derivative(
 )
 derivative(t.matmul, matmul_a, matmul_b)
 derivative(t.reshape, lambda g, a_shape: g.reshape(a_shape))
-derivative(t.permute, lambda g, dims: np.transpose(g, np.argsort([d % g.ndim for d in dims])))
+derivative(t.permute, lambda g, dims: np.transpose(g, sorted(range(g.ndim), key=lambda i: dims[i] % g.ndim)))
 derivative(t.expand, lambda g: g)
 derivative(t.cat, split_back)
 derivative(t.getitem, spread)

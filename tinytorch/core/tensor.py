@@ -246,21 +246,21 @@ def transpose(a, dim0, dim1):
 @op
 def getitem(a, index):
     """a[index]: a view for ints, slices, None and Ellipsis; a copy for arrays of ints or bools."""
-    return a[full_index(index)]
+    return a[full_index(index, a)]
 
 
 @op
 def setitem(a, index, value):
     """A copy of a in which a[index] is `value`."""
     out = a.copy()
-    out[full_index(index)] = value
+    out[full_index(index, a)] = value
     return out
 
 
-def full_index(index):
-    """The index as a tuple with an Ellipsis, so that a single number comes back as a 0-d view."""
+def full_index(index, a):
+    """The index as a tuple with an Ellipsis, so that a single number comes back as a 0-d view of a."""
     index = index if index.__class__ is tuple else (index,)
-    index = tuple(np.asarray(i) if i.__class__ is list else i for i in index)
+    index = tuple(np.asarray(i, like=a) if i.__class__ is list else i for i in index)
     return index if any(i is Ellipsis for i in index) else (*index, Ellipsis)
 
 
@@ -431,7 +431,7 @@ class Tensor:
             self.overwrite(setitem(self, index, value))
             return
         try:
-            self.array[full_index(to_array(index))] = to_array(value)
+            self.array[full_index(to_array(index), self.array)] = to_array(value)
         except (ValueError, IndexError) as error:
             shown = getattr(value, "shape", value)
             raise type(error)(f"setitem: tensor{self.shape}[...] = {shown}: {error}") from None

@@ -157,6 +157,8 @@ def normal(mean=0.0, std=1.0, size=None, generator=None, dtype=None, device=None
         raise ValueError("normal: std must not be negative")
     size = np.broadcast_shapes(np.shape(mean), np.shape(std)) if size is None else as_size((size,))
     drawn = _random("standard_normal", size, generator, dtype or float32, None, False).array
+    for given in (mean, std):
+        drawn = np.asarray(drawn, like=given) if hasattr(given, "dtype") else drawn
     return finish((drawn * std + mean).astype(drawn.dtype, copy=False), None, device, requires_grad)
 
 
@@ -173,7 +175,7 @@ def multinomial(a, num_samples, replacement=False, generator=None):
 
     The rows need not sum to 1. Without replacement no position comes twice.
     """
-    weights = np.asarray(a.array, np.float64)
+    weights = a.array.astype(np.float64)
     if weights.ndim not in (1, 2):
         raise ValueError(f"multinomial: a vector or a matrix is needed, the shape is {a.shape}")
     if not (np.isfinite(weights).all() and (weights >= 0).all() and (weights.sum(-1) > 0).all()):
@@ -181,7 +183,8 @@ def multinomial(a, num_samples, replacement=False, generator=None):
     draw = (generator or default_generator).numpy
     if replacement or num_samples == 1:
         steps = np.cumsum(weights, -1)
-        at = draw.random((*weights.shape[:-1], num_samples)) * steps[..., -1:]
+        drawn = draw.random((*weights.shape[:-1], num_samples))
+        at = np.asarray(drawn, like=steps) * steps[..., -1:]
         if weights.ndim == 1:
             drawn = np.searchsorted(steps, at, side="right")
         else:
@@ -194,6 +197,6 @@ def multinomial(a, num_samples, replacement=False, generator=None):
         with np.errstate(
             divide="ignore"
         ):  # the smallest of Exp(1) / weight win: a race of exponential clocks
-            clocks = draw.standard_exponential(weights.shape) / weights
+            clocks = np.asarray(draw.standard_exponential(weights.shape), like=weights) / weights
         drawn = np.argsort(clocks, -1)[..., :num_samples]
-    return finish(drawn.astype(int64), None, a.device)
+    return wrap(drawn.astype(int64))

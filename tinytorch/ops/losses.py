@@ -21,7 +21,8 @@ derivative(log_loss, lambda g, input, target: g * (input - target) / np.maximum(
 def binary_cross_entropy(input, target, weight=None, reduction="mean"):
     """-y log p - (1 - y) log(1 - p) for probabilities p. Where there are logits, take the loss for logits."""
     check_labels("binary_cross_entropy", input, target)
-    low, high = input.array.min(initial=0), input.array.max(initial=0)
+    x = input.array
+    low, high = (float(x.min()), float(x.max())) if x.size else (0, 0)
     if not (low >= 0 and high <= 1):
         raise ValueError(
             f"binary_cross_entropy: input holds probabilities, from 0 to 1; {low:g} to {high:g} came; "

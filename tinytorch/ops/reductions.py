@@ -104,7 +104,7 @@ def exponent_of(p):
 
 
 def deviation_a(g, out, a, dim, correction, keepdim):
-    return var_a(np.divide(g, 2 * out, out=np.zeros_like(out), where=out != 0), a, dim, correction, keepdim)
+    return var_a(np.where(out == 0, 0, g / (2 * out)), a, dim, correction, keepdim)
 
 
 def products_of_others(a, axis):
@@ -139,7 +139,7 @@ def norm_a(g, out, a, p, dim, keepdim):
     if p == 1:
         return np.sign(a) * g
     slope = a if p == 2 else np.sign(a) * np.abs(a) ** (p - 1)
-    return slope * np.divide(g, out ** (p - 1), out=np.zeros_like(out), where=out != 0)
+    return slope * np.where(out == 0, 0, g / out ** (p - 1))
 
 
 derivative(amin, among_ties)

@@ -23,7 +23,7 @@ def covered(shape, dim, index):
 def places_of(shape, dim, index):
     """For each element of `index` the row-major place in `shape` that gather reads and scatter writes."""
     part = covered(shape, dim, index)
-    return np.take_along_axis(np.arange(prod(shape)).reshape(shape)[part], index, axis=dim)
+    return np.take_along_axis(np.arange(prod(shape), like=index).reshape(shape)[part], index, axis=dim)
 
 
 @op
@@ -113,7 +113,7 @@ def vector(index):
 
 
 def summed_slices(g, a_shape, dim, index):
-    places = np.arange(prod(a_shape)).reshape(a_shape)
+    places = np.arange(prod(a_shape), like=index).reshape(a_shape)
     return added_up(np.take(places, index, axis=dim), g, a_shape)
 
 
@@ -182,9 +182,9 @@ Ordered = namedtuple("Ordered", "values indices")
 def argsort(a, dim=-1, descending=False, stable=True):
     """The positions that would sort a along `dim`; equal elements keep their order, nan is the largest."""
     if not descending:
-        return np.argsort(a, axis=dim, stable=True).astype(int64, copy=False)
+        return np.argsort(a, axis=dim, kind="stable").astype(int64, copy=False)
     last = (a.shape[dim] if a.ndim else 1) - 1
-    backwards = np.argsort(np.flip(a, dim if a.ndim else None), axis=dim, stable=True)
+    backwards = np.argsort(np.flip(a, dim if a.ndim else None), axis=dim, kind="stable")
     return np.flip(last - backwards, dim if a.ndim else None).astype(int64)
 
 
@@ -200,7 +200,7 @@ def positions_of_extremes(a, k, dim=-1, largest=True):
     if not a.ndim or not 0 <= k <= a.shape[dim]:
         raise ValueError(f"k must be between 0 and the size of dimension {dim}")
     if k in (0, a.shape[dim]):
-        order = np.argsort(a, axis=dim, stable=True)
+        order = np.argsort(a, axis=dim, kind="stable")
     else:
         order = np.argpartition(a, -k if largest else k - 1, axis=dim)
     order = np.moveaxis(order, dim, 0)

@@ -316,7 +316,7 @@ def unpad(g, a_shape, pad):
 def undiagonal(g, a_shape, offset, dim1, dim2):
     d = np.zeros_like(g, shape=a_shape)
     plane = np.moveaxis(d, (dim1, dim2), (-2, -1))
-    rows = np.arange(g.shape[-1])
+    rows = np.arange(g.shape[-1], like=g)
     plane[..., rows - min(offset, 0), rows + max(offset, 0)] = g
     return d
 
