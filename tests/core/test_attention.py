@@ -91,6 +91,16 @@ def test_attention_in_tiles_agrees_with_pytorch(torch, small_tiles, lead, querie
     assert_same_as_pytorch(torch, ours, theirs, inputs, their_inputs)
 
 
+def test_queries_of_five_dimensions_may_lie_in_memory_in_any_order(torch):
+    inputs = qkv((3, 2, 4), 5, 5)
+    their_inputs = in_torch(torch, inputs)
+    ours = scaled_dot_product_attention(*(x.permute(2, 1, 0, 3, 4) for x in inputs))
+    theirs = torch.nn.functional.scaled_dot_product_attention(
+        *(x.permute(2, 1, 0, 3, 4) for x in their_inputs)
+    )
+    assert_same_as_pytorch(torch, ours, theirs, inputs, their_inputs)
+
+
 def mask_of(kind, queries, keys):
     rng = np.random.default_rng(3)
     allowed = rng.random((queries, keys)) < 0.6

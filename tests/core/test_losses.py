@@ -116,6 +116,20 @@ def test_cross_entropy_over_classes_is_pytorchs(torch, shape, smoothing, weighte
         assert_like_torch(torch, "cross_entropy", x, target, arguments)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("dims", [(2, 0, 1), (0, 2, 1), (2, 1, 0)], ids=str)
+def test_logits_may_lie_in_memory_in_any_order(dims, smoothing):
+    x = random((2, 3, 4), seed=0)
+    rows = np.ascontiguousarray(x.transpose(dims))
+    target = np.random.default_rng(1).integers(0, rows.shape[1], (rows.shape[0], rows.shape[2]))
+    inputs = [tensor(x, requires_grad=True), tensor(rows, requires_grad=True)]
+    for logits in (inputs[0].permute(dims), inputs[1]):
+        losses.cross_entropy(logits, tensor(target), label_smoothing=smoothing).backward()
+    np.testing.assert_allclose(
+        inputs[0].grad.numpy().transpose(dims), inputs[1].grad.numpy(), rtol=1e-5, atol=1e-7
+    )
+
+
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("shape", LOGITS, ids=str)
 @pytest.mark.parametrize(("smoothing", "weighted"), list(product((0.0, 0.1), (False, True))))

@@ -238,8 +238,13 @@ def fit_tiles(*tensors):
 
 
 def tiled_attention(query, key, value, is_causal=False, scale=None):
-    """scaled_dot_product_attention without a mask, never with a (T, S) matrix; equal leading dimensions."""
+    """scaled_dot_product_attention without a mask, never with a (T, S) matrix; equal leading dimensions.
+
+    Tiles are for a processor's cache: on a GPU this is the formula.
+    """
     check_attention(query, key, value)
+    if not fit_tiles(query, key, value):
+        return matmul(masked_softmax(attention_scores(query, key, None, is_causal, scale)), value)
     scale = 1 / sqrt(max(query.shape[-1], 1)) if scale is None else scale
     return attend_in_tiles(query, key, value, Tiles(is_causal, scale), Together())
 
@@ -247,7 +252,8 @@ def tiled_attention(query, key, value, is_causal=False, scale=None):
 @op
 def attend_in_tiles(query, key, value, tiles, gradients):
     """tiled_attention, where `tiles` has the settings and `gradients` holds those of all three."""
-    out = np.empty_like(query, shape=(*query.shape[:-1], value.shape[-1]))
+    order = "K" if query.ndim == 4 else "C"  # what four_dims makes of other shapes has to be a view
+    out = np.empty_like(query, order=order, shape=(*query.shape[:-1], value.shape[-1]))
     tiles.forward(*map(four_dims, (query, key, value, out)))
     return out
 

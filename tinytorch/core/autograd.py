@@ -670,7 +670,7 @@ def class_cross_entropy_input(g, input_shape, classes, row_weight, scale, softma
 def class_nll_input(g, input_shape, classes, row_weight, scale):
     axis = 1 if len(input_shape) > 1 else 0
     rows = np.zeros_like(g, shape=(classes.size, input_shape[axis]))
-    rows[np.arange(len(rows)), classes.ravel()] = -class_share(g, row_weight, scale)[:, 0]
+    rows[np.arange(len(rows), like=rows), classes.ravel()] = -class_share(g, row_weight, scale)[:, 0]
     return unrowed(rows, input_shape)
 
 

@@ -149,7 +149,7 @@ def true_places(rows, classes):
 def class_nll(input, classes, row_weight, scale):
     """nll_loss for checked classes."""
     x = class_rows(input)
-    losses = -x[np.arange(len(x)), classes.ravel()]
+    losses = -x[np.arange(len(x), like=x), classes.ravel()]
     return weighed(losses.reshape(classes.shape), row_weight, scale)
 
 
@@ -234,10 +234,11 @@ def smoothed(x, classes, row_weight, kept, weight, label_smoothing):
     """The distribution that label smoothing makes of classes, in the shape of x, weights included."""
     axis, weight = class_axis(x), to_array(weight)
     count = x.shape[axis]
-    spread = np.full_like(x, label_smoothing / count, shape=(*classes.shape, count))  # (N, d1, …, C)
+    shape = (*classes.shape, count)  # (N, d1, …, C)
+    spread = np.full_like(x, label_smoothing / count, order="C", shape=shape)
     spread *= kept[..., None] if weight is None else kept[..., None] * weight
     certain = 1 - label_smoothing if row_weight is None else (1 - label_smoothing) * row_weight.ravel()
-    spread.reshape(-1, count)[np.arange(classes.size), classes.ravel()] += certain
+    spread.reshape(-1, count)[np.arange(classes.size, like=x), classes.ravel()] += certain
     return np.moveaxis(spread, -1, axis)
 
 

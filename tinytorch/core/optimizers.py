@@ -261,8 +261,8 @@ class Optimizer:
     def _copied(self, name, value, p):
         if tuple(value.shape) != p.shape:
             raise ValueError(f"{self.name}: {name} has shape {tuple(value.shape)}, its parameter {p.shape}")
-        array = value.array if isinstance(value, Tensor) else np.asarray(value)
-        return wrap(array.astype(p.dtype))
+        value = value.detach() if isinstance(value, Tensor) else wrap(np.asarray(value))
+        return wrap(value.to(p.device).array.astype(p.dtype))
 
     def __repr__(self):
         lines = [

@@ -33,7 +33,7 @@ def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=Fals
     if norm_type == 2:
         norm = math.sqrt(sum(float(np.vdot(g, g)) for g in flat))
     elif norm_type == math.inf:
-        norm = max((float(np.abs(g).max(initial=0)) for g in flat), default=0.0)
+        norm = max((float(np.abs(g).max()) for g in flat if g.size), default=0.0)
     else:
         norm = sum(float((np.abs(g) ** norm_type).sum()) for g in flat) ** (1 / norm_type)
     if error_if_nonfinite and not math.isfinite(norm):
