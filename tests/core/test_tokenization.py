@@ -90,6 +90,7 @@ def test_an_unknown_character_becomes_unk_where_there_is_one():
     assert tokenizer.decode([0, 2, 1]) == "a<unk>b"
 
 
+@settings(deadline=None)
 @given(st.text(characters))
 def test_any_text_survives_a_tokenizer_of_its_own_characters(text):
     tokenizer = CharTokenizer.train(text)
@@ -163,6 +164,7 @@ def textbook_merges(words, count):
     return merges
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.text("abcd", min_size=1, max_size=12), st.integers(1, 5), max_size=12),
     st.integers(0, 30),
@@ -190,6 +192,7 @@ def textbook_encode(chunk, ranks):
     return [ranks[chunk]] if chunk in ranks else [ranks[part] for part in parts]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.text("abc", min_size=2, max_size=5), max_size=15, unique=True), st.text("abc", max_size=40)
 )
@@ -202,6 +205,7 @@ def test_encoding_joins_as_the_textbook_does_whatever_the_ranks(tokens, text):
     assert tokenizer.encode(text) == expected
 
 
+@settings(deadline=None)
 @given(texts)
 def test_any_text_survives_byte_pair_encoding(bpe, text):
     ids = bpe.encode(text)
@@ -210,11 +214,13 @@ def test_any_text_survives_byte_pair_encoding(bpe, text):
     assert all(0 <= id < len(bpe) for id in ids)
 
 
+@settings(deadline=None)
 @given(texts, texts)
 def test_ids_of_two_texts_one_after_the_other_are_ids_of_both(bpe, first, second):
     assert bpe.decode(bpe.encode(first) + bpe.encode(second)) == first + second
 
 
+@settings(deadline=None)
 @given(st.lists(texts, max_size=5))
 def test_the_chunks_of_a_text_are_the_text(bpe, parts):
     text = "".join(parts)
@@ -225,6 +231,7 @@ def test_the_chunks_of_a_text_are_the_text(bpe, parts):
         assert all(chunks)
 
 
+@settings(deadline=None)
 @given(texts)
 def test_a_chunk_met_before_has_the_same_ids(bpe, text):
     fresh = BPETokenizer(bpe.ranks, bpe.special_tokens)
@@ -389,6 +396,7 @@ def test_a_batch_without_a_padding_token_needs_equal_lengths():
         tokenizer.encode_batch("ab")
 
 
+@settings(deadline=None)
 @given(st.lists(texts, max_size=4))
 def test_a_batch_comes_back(bpe, batch):
     assert bpe.decode_batch(bpe.encode_batch(batch)) == batch
@@ -503,6 +511,7 @@ def test_the_ids_of_a_corpus_are_tiktokens(both):
     assert ours.encode(text) == theirs.encode_ordinary(text)
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(texts, st.sampled_from(SPECIAL)), max_size=6), st.sets(st.sampled_from(SPECIAL)))
 def test_special_tokens_are_read_as_tiktoken_reads_them(both, parts, allowed):
     ours, theirs = both
@@ -511,6 +520,7 @@ def test_special_tokens_are_read_as_tiktoken_reads_them(both, parts, allowed):
     assert ours.encode(text, allowed_special=allowed) == expected
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.text("abc", min_size=2, max_size=5), max_size=12, unique=True), st.text("abc", max_size=30)
 )
