@@ -28,7 +28,10 @@ def place(array, where):
         import cupy
     except ImportError:
         raise RuntimeError("device 'cuda' needs a GPU and CuPy; install the extra: tinytorch[gpu]") from None
-    return cupy.asarray(array)
+    try:
+        return cupy.asarray(array)
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise RuntimeError(f"device 'cuda': CuPy can use no GPU here: {error}") from None
 
 
 def device_of(array):
