@@ -468,6 +468,49 @@ def test_a_gpt_writes(settings, cuda):
     assert_the_same(program, cuda)
 
 
+# The rest of nn.
+
+LAYERS = {
+    "Conv1d": (lambda: nn.Sequential(nn.Conv1d(4, 3, 3, padding=1), nn.MaxPool1d(2)), (2, 4, 6)),
+    "ConvTranspose2d": (lambda: nn.ConvTranspose2d(4, 3, 3, stride=2, padding=1), (2, 4, 5, 5)),
+    "GroupNorm": (lambda: nn.GroupNorm(2, 4), (2, 4, 3, 3)),
+    "InstanceNorm2d": (lambda: nn.InstanceNorm2d(4, affine=True), (2, 4, 3, 3)),
+    "PixelShuffle": (lambda: nn.PixelShuffle(2), (2, 4, 3, 3)),
+    "Dropout2d": (lambda: nn.Dropout2d(0.5), (2, 4, 3, 3)),
+    "ZeroPad2d": (lambda: nn.ZeroPad2d(1), (2, 4, 3, 3)),
+    "PReLU": (lambda: nn.PReLU(4), (2, 4, 3)),
+    "Upsample, bilinear": (lambda: nn.Upsample(scale_factor=2, mode="bilinear"), (2, 4, 3, 3)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_beyond_the_modules(name, cuda):
+    make, shape = LAYERS[name]
+
+    def program(device):
+        tt.manual_seed(0)
+        layer, x = make().to(device), random(*shape, device=device)
+        out = layer(x)
+        (out * out).sum().backward()
+        return [out, x.grad, *(p.grad for p in layer.parameters())]
+
+    assert_the_same(program, cuda)
+
+
+def test_vectors_and_initial_weights(cuda):
+    def program(device):
+        tt.manual_seed(0)
+        x, y = random(4, 3, device=device), random(4, 3, device=device, seed=1)
+        weight = tt.zeros(4, 3, device=device)
+        nn.init.orthogonal_(weight)
+        near = F.cosine_similarity(x, y)
+        near.sum().backward()
+        one_hot = F.one_hot(whole(3, 5, device=device))
+        return near, F.normalize(x), x.grad, one_hot, nn.init.kaiming_normal_(tt.zeros_like(weight)), weight
+
+    assert_the_same(program, cuda)
+
+
 # Models of the milestones.
 
 
