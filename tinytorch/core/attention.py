@@ -252,8 +252,9 @@ def tiled_attention(query, key, value, is_causal=False, scale=None):
 @op
 def attend_in_tiles(query, key, value, tiles, gradients):
     """tiled_attention, where `tiles` has the settings and `gradients` holds those of all three."""
-    order = "K" if query.ndim == 4 else "C"  # what four_dims makes of other shapes has to be a view
-    out = np.empty_like(query, order=order, shape=(*query.shape[:-1], value.shape[-1]))
+    shape = (*query.shape[:-1], value.shape[-1])
+    # What four_dims makes of other shapes has to be a view, so that the tiles are written into `out`.
+    out = np.empty_like(query, order="K" if query.ndim == 4 else "C", shape=shape)
     tiles.forward(*map(four_dims, (query, key, value, out)))
     return out
 
