@@ -282,6 +282,8 @@ def check_arguments(name, args, kwargs):
         isinstance(x, Foreign) for x in args[0]
     ):
         raise TypeError(f"Only cupy arrays can be joined; {[type(x).__name__ for x in args[0]]} came")
+    if name == "expand_dims" and isinstance(args[1], list):
+        raise TypeError("Argument 'axis' has incorrect type (expected tuple, got list)")
     if name == "where" and not isinstance(args[0], Foreign):
         raise AttributeError(f"'{type(args[0]).__name__}' object has no attribute 'astype'")
     if name == "searchsorted" and not isinstance(args[1], (Foreign, int, float)):

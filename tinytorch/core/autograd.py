@@ -480,7 +480,7 @@ def restored(g, a_shape, dim, keepdim):
     """A reduction's gradient with the reduced dimensions back, as size 1."""
     if dim is None:
         return g.reshape((1,) * len(a_shape))
-    return g if keepdim else np.expand_dims(g, dim)
+    return g if keepdim else np.expand_dims(g, t.axes(dim))
 
 
 def among_ties(g, out, a, dim, keepdim):
