@@ -33,6 +33,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 Contest = dict[str, Callable[[], object]]  # {name of the contestant: one repetition}
 
 BATCH, STEPS_IN_A_ROUND = 64, 40
+PAUSE, WARM_UP = 0.05, 0.1  # seconds
 
 
 def mlp_step(framework: Any, make_optimizer: Callable[[Any], Any]) -> Callable[[], object]:
@@ -120,13 +121,17 @@ WORKLOADS: dict[str, tuple[str, Callable[[Any, Any], Contest], int]] = {
 
 
 def alternate(contest: Contest, rounds: int, clock: Callable[[], float]) -> dict[str, list[float]]:
-    """Seconds of each round, contestants taking turns; the first, unmeasured round warms up."""
+    """Seconds of each round. Contestants take turns. In the pause before a turn the other's threads, who wait
+    for more work busily, go to sleep; unmeasured repetitions wake its own, each on a processor of its own.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in contest}
-    for repetition in contest.values():
-        repetition()
     for number in range(rounds):
         order = list(contest)
         for name in order if number % 2 else order[::-1]:
+            time.sleep(PAUSE)
+            warm = time.perf_counter() + WARM_UP
+            while time.perf_counter() < warm:
+                contest[name]()
             started = clock()
             contest[name]()
             seconds[name].append(clock() - started)

@@ -91,9 +91,8 @@ def test_blas_keeps_to_one_thread_meanwhile():
     if blas is None:
         pytest.skip("this NumPy does not come with OpenBLAS")
     blas[1](2)
-    assert parallel(lambda start, stop: blas[0](), 3) == [1, 1, 1]
     assert parallel(lambda start, stop: blas[0](), 1) == [1]
-    assert blas[0]() == 2
+    assert parallel(lambda start, stop: blas[0](), 3) == [1, 1, 1]
 
 
 def test_scratch_is_the_same_memory_again_():
@@ -116,3 +115,30 @@ def test_threads_have_buffers_of_their_own():
     a, b, c = parallel(work, 3)
     assert not np.shares_memory(a, b)
     assert not np.shares_memory(b, c)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 4), (1, 1, 1), (5, 0, 3), (700, 300, 70)])
+def test_a_product_in_parts_is_the_product(shape):
+    rows, inner, columns = shape
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((rows, inner)), rng.standard_normal((columns, inner)).T
+    np.testing.assert_allclose(threads.product(a, b), a @ b, 1e-12, 1e-12)
+
+
+@in_browser
+def test_blas_is_given_back_after_one_part_and_kept_once_threads_have_started():
+    code = """
+from tinytorch.utils import threads
+blas = threads._openblas()
+if blas:
+    threads.set_num_threads(2)
+    threads.parallel(lambda start, stop: None, 1)
+    print(blas[0](), end=" ")
+    threads.parallel(lambda start, stop: None, 2)
+    threads.set_num_threads(2)
+    print(blas[0]())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    if not done.stdout:
+        pytest.skip("this NumPy does not come with OpenBLAS")
+    assert done.stdout.split() == ["2", "1"], done.stderr

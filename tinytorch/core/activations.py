@@ -228,7 +228,7 @@ def in_tiles(function, x, *others):
 
 
 def in_row_tiles(function, *matrices):
-    """Call function on the same rows of each matrix, 256 KB of them at a time: what several passes go over
+    """Call function on the same rows of each matrix, half a megabyte at a time: what several passes go over
     stays in the cache. Threads share the work. inf and nan come without a warning.
     """
     rows, width = len(matrices[0]), max(matrix.shape[1] for matrix in matrices)
@@ -243,7 +243,7 @@ def in_row_tiles(function, *matrices):
     parallel(work, rows, grain=step)
 
 
-tile_size = 65536  # numbers
+tile_size = 131072  # numbers
 
 
 def zeros_beside(x):

@@ -18,6 +18,7 @@ from math import pi, prod, sqrt
 
 import numpy as np
 
+from ..utils.threads import product
 from . import activations, layers, losses
 from . import tensor as t
 from .tensor import Op, Tensor, flattened, wrap
@@ -424,7 +425,9 @@ def matmul_a(g, a_shape, b):
     """The gradient of a in a @ b."""
     if b.ndim == 1:
         return g[..., None] * b
-    return np.matmul(b, g[..., None])[..., 0] if len(a_shape) == 1 else np.matmul(g, transposed(b))
+    if len(a_shape) == 1:
+        return np.matmul(b, g[..., None])[..., 0]
+    return product(g, b.T) if g.ndim == b.ndim == 2 else np.matmul(g, transposed(b))
 
 
 def matmul_b(g, a, b_shape):
@@ -435,7 +438,7 @@ def matmul_b(g, a, b_shape):
         return np.matmul(transposed(a), g[..., None])[..., 0]
     if len(b_shape) == 2:
         rows = prod(a.shape[:-1])
-        return np.matmul(a.reshape(rows, a.shape[-1]).T, g.reshape(rows, g.shape[-1]))
+        return product(a.reshape(rows, a.shape[-1]).T, g.reshape(rows, g.shape[-1]))
     return np.matmul(transposed(a), g)
 
 
@@ -636,8 +639,8 @@ derivative(activations.log_softmax, log_softmax_input)
 rows_of = layers.rows_of
 derivative(
     layers.linear,
-    lambda g, input_shape, weight: np.matmul(rows_of(g), weight).reshape(input_shape),
-    lambda g, input: np.matmul(rows_of(g).T, rows_of(input)),
+    lambda g, input_shape, weight: product(rows_of(g), weight).reshape(input_shape),
+    lambda g, input: product(rows_of(g).T, rows_of(input)),
     lambda g: g,
 )
 

@@ -15,6 +15,7 @@ from math import prod, sqrt
 
 import numpy as np
 
+from ..utils.threads import product
 from .tensor import Tensor, default_generator, float32, float64, mul, op, tensor, zeros
 
 
@@ -327,7 +328,7 @@ def linear(input, weight, bias=None):
         raise ValueError(f"the input's last dimension is {size}, and the weight (out, in) is {weight.shape}")
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(f"the bias is {bias.shape}, and the weight has {len(weight)} outputs")
-    out = np.matmul(rows_of(input), weight.T)  # (rows, in) @ (in, out)
+    out = product(rows_of(input), weight.T)  # (rows, in) @ (in, out)
     if bias is not None:
         out += bias
     return out if input.ndim == 2 else out.reshape(*input.shape[:-1], len(weight))

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from ..utils.threads import product
+
 float16, float32, float64 = (np.dtype(name) for name in ("float16", "float32", "float64"))
 uint8, int8, int16, int32, int64 = (np.dtype(name) for name in ("uint8", "int8", "int16", "int32", "int64"))
 bool_ = np.dtype("bool")
@@ -205,7 +207,7 @@ def matmul(a, b):
     inner_a, inner_b = a.shape[-1], b.shape[-2 if b.ndim > 1 else -1]
     if inner_a != inner_b:
         raise ValueError(f"inner sizes {inner_a} and {inner_b} differ")
-    return np.matmul(a, b)
+    return product(a, b) if a.ndim == b.ndim == 2 else np.matmul(a, b)
 
 
 # Shapes: the same numbers seen another way. NumPy gives a view wherever it can.

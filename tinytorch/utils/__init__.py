@@ -1,5 +1,9 @@
-"""Names in PyTorch's shape: `tinytorch.utils.data`."""
+"""Names in PyTorch's shape: `tinytorch.utils.data`, imported at its first use."""
 
-# ruff: noqa: F401 (this file is a list of names for others to import)
+from importlib import import_module
 
-from . import data
+
+def __getattr__(name):
+    if name == "data":
+        return import_module(".data", __name__)
+    raise AttributeError(f"tinytorch.utils has no '{name}'")

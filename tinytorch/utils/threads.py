@@ -14,6 +14,8 @@ from math import prod
 
 import numpy as np
 
+WORTH_A_THREAD = 10_000_000  # multiplications
+
 _chosen: list[int] = []  # what set_num_threads was told
 _here = threading.local()
 
@@ -24,11 +26,11 @@ def get_num_threads():
 
 
 def set_num_threads(threads):
-    """Let Ops use this many threads, from 1, and so many the OpenBLAS that comes with NumPy."""
+    """Let Ops use this many threads, from 1; also NumPy's OpenBLAS, until Ops have started theirs."""
     if not isinstance(threads, int) or threads < 1:
         raise ValueError(f"set_num_threads: a whole number of at least 1 is needed, {threads!r} came")
     _chosen[:] = [1 if sys.platform == "emscripten" else threads]
-    if blas := _openblas():
+    if (blas := _openblas()) and not _pool.cache_info().currsize:
         blas[1](_chosen[-1])
 
 
@@ -36,15 +38,17 @@ def parallel(work, count, grain=1):
     """The results of work(start, stop), called on parts that make up range(count), in their order.
 
     There are at most get_num_threads() parts, and each has at least `grain` items, which says how many are
-    worth a thread (starting one takes about 50 microseconds). Meanwhile BLAS keeps to one thread, whose own
-    threads would get in the way, and cost more than they gain in the small products that parts are made of.
-    A call from within `work` runs in one part.
+    worth a thread (starting one takes about 50 microseconds). A call from within `work` runs in one part.
+
+    Meanwhile BLAS keeps to one thread: in the small products that parts are made of, its own cost more than
+    they gain. And once there were several parts, it keeps to one for good, for its threads wait busily for
+    more work, on the processors that these threads need.
     """
     if getattr(_here, "inside", False):
         return [work(0, count)] if count else []
     parts = max(min(get_num_threads(), count // max(grain, 1)), min(count, 1))
     bounds = [count * part // max(parts, 1) for part in range(parts + 1)]
-    with _one_blas_thread():
+    with _one_blas_thread(for_good=parts > 1):
         others = [_pool(parts - 1).submit(_inside, work, *bounds[i : i + 2]) for i in range(1, parts)]
         try:
             first = [_inside(work, *bounds[:2])] if parts else []
@@ -54,6 +58,17 @@ def parallel(work, count, grain=1):
         if error is not None:
             raise error
     return [*first, *(other.result() for other in others)]
+
+
+def product(a, b):
+    """a @ b of two matrices, the rows of `a` shared among threads."""
+    (rows, inner), columns = a.shape, b.shape[1]
+    if not isinstance(a, np.ndarray) or rows * inner * columns < 2 * WORTH_A_THREAD:
+        return np.matmul(a, b)
+    out = np.empty((rows, columns), np.result_type(a, b))
+    grain = 1 + WORTH_A_THREAD // (inner * columns)
+    parallel(lambda start, stop: np.matmul(a[start:stop], b, out=out[start:stop]), rows, grain)
+    return out
 
 
 def scratch(key, shape, dtype):
@@ -111,7 +126,7 @@ def _openblas():
 
 
 @contextmanager
-def _one_blas_thread():
+def _one_blas_thread(for_good):
     blas = _openblas()
     before = blas[0]() if blas else 1
     if before > 1:
@@ -119,7 +134,7 @@ def _one_blas_thread():
     try:
         yield
     finally:
-        if before > 1:
+        if before > 1 and not for_good:
             blas[1](before)
 
 
