@@ -90,6 +90,7 @@ package_fingerprint = fingerprint(
     "datasets/*/*.tsv",
     "milestones/**/*.py",
     "docs/milestones/receipts/*.json",
+    "docs/reference/bench.json",
 )
 extension_fingerprint = fingerprint("docs/_ext/*.py")
 nb_execution_mode = "cache"
@@ -97,6 +98,7 @@ nb_execution_cache_path = str(ROOT / "_build" / "executed" / package_fingerprint
 nb_execution_raise_on_error = False  # but -W: one build names every page that fails, and fails
 nb_execution_timeout = 300
 nb_execution_show_tb = True
+nb_render_markdown_format = "myst"  # with tables
 nb_merge_streams = True
 
 MARK = "docs/_static/mark.svg"
