@@ -24,6 +24,7 @@ def run(tmp_path):
             [sys.executable, ROOT / script, *map(str, options)],
             cwd=tmp_path,
             env=environment_in(tmp_path, **environment),
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=timeout,

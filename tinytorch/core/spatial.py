@@ -178,6 +178,13 @@ def patches(x, window):
     return view[:, ::sh, ::sw, :, ::dh, ::dw].transpose(0, 1, 2, 4, 5, 3)
 
 
+def copied(part):
+    """A view of patches, row by row in a buffer."""
+    held = buffer("patches", part.shape, part)
+    np.copyto(held, part)
+    return held
+
+
 class Tiling:
     """How the patches of a batch are cut into tiles: some images, or, where one is too large, some rows."""
 
@@ -228,18 +235,12 @@ class Tiling:
                 inside(frame, self.padding, x.shape)[:count] = x[images]
             part = views[:count, rows] if around else views[images, rows]  # (N, Ho, Wo, kh, kw, C)
             if thin:
-                held = self.copied(part.transpose(3, 4, 5, 0, 1, 2))
+                held = copied(part.transpose(3, 4, 5, 0, 1, 2))
                 yield (images, rows), held.reshape(1, self.depth, -1).transpose(0, 2, 1)
             else:
                 part = part.reshape(*part.shape[:5], self.groups, channels)
-                held = self.copied(part.transpose(5, 0, 1, 2, 3, 4, 6))
+                held = copied(part.transpose(5, 0, 1, 2, 3, 4, 6))
                 yield (images, rows), held.reshape(self.groups, -1, self.depth // self.groups)
-
-    def copied(self, part):
-        """A view of patches, in a buffer of its own, row by row."""
-        held = buffer("patches", part.shape, part)
-        np.copyto(held, part)
-        return held
 
     def place(self, tile):
         """The images and the rows of a tile: two slices."""
