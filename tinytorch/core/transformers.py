@@ -79,6 +79,11 @@ def normalized_rows(input, weight, bias, dims, eps, centered, rows):
                 rows.mean[tile] = mean = part @ average
                 part = np.subtract(part, mean, out=y)
             variance = np.square(part, out=spare(y)) @ average
+            if centered and (mean * mean > 1e4 * variance).any():  # far from 0 the mean itself is rounded
+                rest = part @ average
+                part -= rest
+                rows.mean[tile] += rest
+                variance = np.square(part, out=spare(y)) @ average
             rows.factor[tile] = factor = 1 / np.sqrt(variance + eps)
             np.multiply(part, factor, out=y)
             if scale is not None:
