@@ -95,7 +95,7 @@ if __name__ == "__main__":
         __file__,
         number=4,
         about="A CNN and an MLP of its size learn TinyDigits. The CNN has to reach 95 % and beat the MLP.",
-        takes="about ten seconds",
+        takes="a few seconds",
         epochs=10,
         seeds=5,
     ).main(train)
