@@ -1,10 +1,37 @@
-"""14 Profiling: where the time, the memory and the operations of a model go, before anyone optimizes it."""
+"""14 Profiling: where the operations, the bytes, the seconds and the memory of a model go.
 
+Everything that a Tensor computes is an Op (01), every layer a Module (03), every step backwards a Node (05).
+So a profiler needs no change in any of them: while a `Profiler` is open, it stands in for three methods, reads
+the clock before and after each call, and counts from the shapes what the call had to compute and to move.
+
+    intensity  = operations / bytes moved
+    attainable = min(peak, intensity * bandwidth)        the roofline: Williams et al. 2009,
+                                                         https://doi.org/10.1145/1498765.1498785
+
+An operation is an addition or a multiplication, of numbers of any kind; a product of a vector with an (m, n)
+matrix takes 2 m n. As in PyTorch's FlopCounterMode, the bias of a product does not count.
+"""
+
+import json
+import threading
+import tracemalloc
+from collections import defaultdict
+from contextlib import contextmanager
+from math import prod
 from statistics import median
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from . import spatial, transformers  # noqa: F401 (what there is to profile)
+import numpy as np
+
+from ..utils.threads import parallel, product
+from .autograd import Node, newest_first, no_grad, node_of
+from .layers import Module
+from .spatial import Window
+from .tensor import Op, Tensor, flattened
+from .transformers import GPT
+
+# Counting parameters, and measuring a time.
 
 
 def count_parameters(model):
@@ -14,11 +41,13 @@ def count_parameters(model):
 
 def model_nbytes(model):
     """Bytes of the parameters and buffers of a model, each piece of memory once."""
-    held = {}
-    for x in (*model.parameters(), *model.buffers()):
-        owner = x.array if x.array.base is None else x.array.base
-        held.setdefault(id(owner), {})[x.array.__array_interface__["data"][0], x.array.nbytes] = x.array.nbytes
-    return sum(size for pieces in held.values() for size in pieces.values())
+    pieces = {(address(x.array), x.array.nbytes) for x in (*model.parameters(), *model.buffers())}
+    return sum(nbytes for _, nbytes in pieces)
+
+
+def address(array):
+    """Where the numbers of an array begin."""
+    return array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr
 
 
 class Timing(NamedTuple):
@@ -30,7 +59,7 @@ class Timing(NamedTuple):
 
 
 def measure(function, repeat=9, warm_up=1):
-    """Call function() `repeat` times after `warm_up` calls that do not count. Returns a Timing in seconds.
+    """Call function() `repeat` times, after `warm_up` calls that do not count. Returns a Timing in seconds.
 
     Raises ValueError for a repeat below 1.
     """
@@ -44,3 +73,478 @@ def measure(function, repeat=9, warm_up=1):
         function()
         seconds.append(perf_counter() - begin)
     return Timing(median(seconds), min(seconds), max(seconds))
+
+
+# Operations and bytes of one call of an Op, from its arrays.
+
+moves = frozenset(
+    "reshape permute expand cat getitem setitem embedding where clone cast move reverse roll tril triu diagonal "
+    "diag constant_pad gather scatter index_select index_fill masked_fill".split()
+)
+reductions = frozenset("sum mean amax amin argmax argmin any all prod cumsum cumprod".split())
+# Operations for each number of the input, as the Op's formula has them; exp, tanh and their like are one.
+per_number = {
+    "sigmoid": 4, "silu": 5, "gelu": 8, "softplus": 3, "softmax": 5, "masked_softmax": 5, "log_softmax": 5,
+    "class_cross_entropy": 5, "distribution_cross_entropy": 7, "normalized": 2, "var": 4, "rotate": 3,
+}  # fmt: skip
+
+
+def flops(op, arrays, out):
+    """Operations of one call: `arrays` are its arguments, as the Op's function takes them, `out` its result.
+
+    Products and pooling windows count exactly; attention counts the products of the tiles it works on, which
+    with a causal mask are fewer than all. What only moves numbers counts 0. An Op that is not known here
+    counts one operation for each number of its result.
+    """
+    name = op.__name__
+    if name in moves:
+        return 0
+    if name == "matmul":
+        return 2 * out.size * arrays[0].shape[-1]
+    if name == "linear":
+        return 2 * out.size * arrays[1].shape[1]
+    if name == "convolution":
+        return 2 * out.size * prod(arrays[1].shape[1:])
+    if name == "transposed_convolution":
+        return 2 * arrays[0].size * prod(arrays[1].shape[1:])
+    if name == "attend_in_tiles":
+        query, key, value, tiles, _ = arrays
+        return attention_flops(query.shape, key.shape[-2], value.shape[-1], tiles)
+    if name == "packed_attention":
+        (batch, length, width), heads, tiles = arrays[0].shape, arrays[1], arrays[2]
+        size = width // (3 * heads)
+        return attention_flops((batch, heads, length, size), length, size, tiles)
+    if name in ("largest", "total"):
+        return out.size * prod(next(x for x in arrays if isinstance(x, Window)).kernel)
+    if name == "normalized_rows":
+        return arrays[0].size * (7 if arrays[5] else 4)  # mean, variance, factor, weight, bias; or without two
+    if name in reductions or name in per_number:
+        return np.size(arrays[0]) * per_number.get(name, 1)
+    return out.size
+
+
+def attention_flops(shape, keys, values, tiles):
+    """The two products of softmax(Q K^T) V, Q (..., T, d) of this shape: 2 d + 2 e for each score in a tile."""
+    *lead, length, size = shape
+    blocks = tiles.blocks(length, keys)
+    scores = sum((q.stop - q.start) * (k.stop - k.start) for q, columns in blocks for k in columns)
+    return prod(lead) * scores * 2 * (size + values)
+
+
+def gradient_flops(op, position, arrays, forward):
+    """Operations of the derivative with respect to one parameter, given those of the call itself.
+
+    Each factor of a product costs another product. Attention makes its scores again and then needs four
+    products for all three gradients, 2.5 times the forward pass, done at the first of them. For everything else
+    the forward pass's count stands in.
+    """
+    name = op.__name__
+    if name in ("linear", "convolution", "transposed_convolution") and position == 2:
+        return 0  # a bias
+    if name in ("attend_in_tiles", "packed_attention"):
+        return 5 * forward // 2 if position == 0 else 0
+    return 0 if name in moves else forward
+
+
+def moved_bytes(op, arrays, out):
+    """Bytes that a call has to read and write, each array once: nothing for a view, and of an embedding's
+    table only the rows that are looked up. What the caches save or the Op's own passes add does not count.
+    """
+    read = [a for a in flattened(arrays) if hasattr(a, "nbytes")]
+    if any(a is out or (a.nbytes and out.base is not None and shares(a, out)) for a in read):
+        return 0
+    if op.__name__ == "embedding":
+        return arrays[0].nbytes + 2 * out.nbytes
+    return sum(a.nbytes for a in read) + out.nbytes
+
+
+def shares(a, out):
+    """Is `out` a view of the memory of `a`?"""
+    return out.base is a or (a.base is not None and out.base is a.base)
+
+
+# The profiler.
+
+
+class Event(NamedTuple):
+    """One call: of an Op ("forward"), of an Op's derivatives ("backward"), of a Module or a region."""
+
+    kind: str
+    name: str
+    module: str  # path of the module that called it
+    start: float  # seconds since the profiler was opened
+    seconds: float
+    flops: int
+    nbytes: int
+    shapes: str
+    depth: int  # how many modules and regions are around it
+    thread: int
+    memory: int | None  # bytes that are in use at its end, where tracemalloc is tracing
+
+
+class Row(NamedTuple):
+    """A line of a table: all events of one name, added up."""
+
+    name: str
+    calls: int
+    seconds: float
+    share: float  # of the seconds of all rows
+    flops: int
+    nbytes: int
+
+    @property
+    def gflops_per_second(self):
+        return self.flops / self.seconds / 1e9 if self.seconds else 0.0
+
+    @property
+    def intensity(self):
+        """Operations for each byte moved."""
+        return self.flops / self.nbytes if self.nbytes else 0.0
+
+
+class Profiler:
+    """Times every Op, its derivatives and every Module while the `with` block lasts.
+
+        with Profiler(model) as profiler:
+            model(x).sum().backward()
+        print(profiler.table())
+
+    `model` gives the modules their paths, as in its state_dict; the others are called by their class. How it
+    works: Op.__call__, Module.__call__ and Node.gradients are replaced by functions that call the original, and put
+    back at the end, also after an error. Profilers nest. On a GPU, the seconds are those of the launch alone.
+    Attributes: `events`, a list of Event; `seconds`, the time from opening to closing.
+    """
+
+    def __init__(self, model=None):
+        self.events: list[Event] = []
+        self.seconds = 0.0
+        self.names = {} if model is None else {m: path for path, m in model.named_modules() if path}
+        self._here, self._calls, self._originals = threading.local(), {}, []
+
+    def __enter__(self):
+        if self._originals:
+            raise RuntimeError("Profiler: this one is open already; open another one inside")
+        hooks = ((Op, "__call__", self._op), (Module, "__call__", self._module), (Node, "gradients", self._node))
+        for cls, name, hook in hooks:
+            original = getattr(cls, name)
+            self._originals.append((cls, name, original))
+            setattr(cls, name, hook(original))
+        self._opened = perf_counter()
+        return self
+
+    def __exit__(self, *error):
+        self.seconds += perf_counter() - self._opened
+        while self._originals:
+            setattr(*self._originals.pop())
+        self._calls.clear()
+
+    def _stack(self):
+        return self._here.__dict__.setdefault("stack", [])
+
+    def _add(self, kind, name, module, begin, end, flops=0, nbytes=0, shapes=""):
+        memory = tracemalloc.get_traced_memory()[0] if tracemalloc.is_tracing() else None
+        times = begin - self._opened, end - begin
+        thread = threading.get_ident()
+        self.events.append(
+            Event(kind, name, module, *times, flops, nbytes, shapes, len(self._stack()), thread, memory)
+        )
+
+    def _op(self, original):
+        """What stands in for Op.__call__."""
+
+        def call(op, *args, **kwargs):
+            if kwargs or len(args) != len(op.params):
+                args = op.bind(args, kwargs)
+            begin = perf_counter()
+            result = original(op, *args)
+            end = perf_counter()
+            arrays, module = op_arrays(args), self._stack()[-1] if self._stack() else ""
+            forward = flops(op, arrays, result.array)
+            self._add(
+                "forward", op.__name__, module, begin, end, forward, moved_bytes(op, arrays, result.array),
+                op.describe(arrays)[len(op.__name__) :],
+            )  # fmt: skip
+            if result.node is not None and not result.node.leaf:
+                followed = [
+                    place for place, arg in enumerate(args) for x in flattened([arg])
+                    if isinstance(x, Tensor) and x.requires_grad
+                ]  # fmt: skip
+                counts = [gradient_flops(op, place, arrays, forward) for place in followed]
+                self._calls[result.node.order] = module, counts
+            return result
+
+        return call
+
+    def _node(self, original):
+        """What stands in for Node.gradients: each derivative is timed by itself."""
+
+        def gradients(node, g):
+            module, counts = self._calls.get(node.order, ("", []))
+            saved, pairs = [edge.values for edge in node.edges or ()], original(node, g)
+            for place in range(len(saved) + 1):
+                begin = perf_counter()
+                pair = next(pairs, None)
+                end = perf_counter()
+                if pair is None:
+                    return
+                d = pair[1]
+                nbytes = sum(a.nbytes for a in flattened([g, d, *saved[place]]) if hasattr(a, "nbytes"))
+                count = counts[place] if place < len(counts) else 0
+                self._add("backward", node.op, module, begin, end, count, 0 if d is g else nbytes, str(d.shape))
+                yield pair
+
+        return gradients
+
+    def _module(self, original):
+        """What stands in for Module.__call__."""
+
+        def call(module, *args, **kwargs):
+            with self.region(self.names.get(module, type(module).__name__), "module"):
+                return original(module, *args, **kwargs)
+
+        return call
+
+    @contextmanager
+    def region(self, name, kind="region"):
+        """Name a part of the work, such as the optimizer's step: its Ops and time go to this name."""
+        stack = self._stack()
+        around = stack[-1] if stack else ""
+        stack.append(name)
+        begin = perf_counter()
+        try:
+            yield
+        finally:
+            end = perf_counter()
+            stack.pop()
+            self._add(kind, name, around, begin, end)
+
+    def rows(self, by="op"):
+        """A Row for each Op, forward and backward apart (by="op"), each module that called Ops ("module"), or each
+        pair of the two ("call"); the slowest first. Time outside of Ops is in none: see `outside`.
+        """
+        if by not in ("op", "module", "call"):
+            raise ValueError(f"Profiler.rows: by is 'op', 'module' or 'call', {by!r} came")
+        found = defaultdict(list)
+        for e in self.op_events():
+            op = e.name if e.kind == "forward" else f"{e.name} backward"
+            found[{"op": op, "module": e.module, "call": f"{e.module}: {op}"}[by]].append(e)
+        whole = sum(e.seconds for e in self.op_events())
+        rows = []
+        for name, events in found.items():
+            seconds, count, nbytes = (sum(e[i] for e in events) for i in (4, 5, 6))
+            rows.append(Row(name, len(events), seconds, seconds / whole if whole else 0.0, count, nbytes))
+        return sorted(rows, key=lambda row: row.seconds, reverse=True)
+
+    def op_events(self):
+        """The events of Ops and their derivatives, without those of modules and regions."""
+        return [e for e in self.events if e.kind in ("forward", "backward")]
+
+    @property
+    def flops(self):
+        """Operations of all Ops, forward and backward."""
+        return sum(e.flops for e in self.op_events())
+
+    @property
+    def outside(self):
+        """Seconds outside of every Op: Python between them, the optimizer, the profiler itself."""
+        return self.seconds - sum(e.seconds for e in self.op_events())
+
+    def table(self, by="op", limit=None):
+        """`rows` as text, at most `limit` of them."""
+        rows = self.rows(by)
+        width = max([len(by), *(len(row.name) for row in rows[:limit])])
+        lines = [f"{by:{width}}  calls        ms  share    MFLOP  GFLOP/s       MB  FLOP/B"]
+        for row in rows[:limit]:
+            lines.append(
+                f"{row.name:{width}} {row.calls:6} {row.seconds * 1e3:9.3f} {row.share:6.1%} {row.flops / 1e6:8.2f} "
+                f"{row.gflops_per_second:8.2f} {row.nbytes / 1e6:8.2f} {row.intensity:7.2f}"
+            )
+        return "\n".join(lines)
+
+    def chrome_trace(self, path=None):
+        """The events as a dictionary in the trace event format, written to `path` as JSON if one is given. Open
+        the file in https://ui.perfetto.dev: modules and Ops stack up like flames over the time.
+
+        https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU
+        """
+        threads = {thread: i for i, thread in enumerate(dict.fromkeys(e.thread for e in self.events))}
+        trace: list[dict[str, Any]] = [
+            {"name": "process_name", "ph": "M", "pid": 0, "tid": 0, "args": {"name": "tinytorch"}}
+        ]
+        for e in sorted(self.events, key=lambda e: (e.start, e.depth)):
+            place = {"pid": 0, "tid": threads[e.thread]}
+            args = {"module": e.module, "flops": e.flops, "bytes": e.nbytes, "shapes": e.shapes}
+            name = f"{e.name} backward" if e.kind == "backward" else e.name
+            trace.append(
+                {"name": name, "cat": e.kind, "ph": "X", "ts": e.start * 1e6, "dur": e.seconds * 1e6} | place
+                | {"args": args}
+            )  # fmt: skip
+            if e.memory is not None:
+                used = {"name": "memory", "ph": "C", "ts": (e.start + e.seconds) * 1e6}
+                trace.append(used | place | {"args": {"bytes": e.memory}})
+        made = {"traceEvents": trace, "displayTimeUnit": "ms"}
+        if path is not None:
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump(made, file)
+        return made
+
+
+def op_arrays(args):
+    """Arguments of an Op with the array in the place of each Tensor."""
+    return [
+        type(x)(op_arrays(x)) if type(x) in (list, tuple) else x.array if isinstance(x, Tensor) else x
+        for x in args
+    ]
+
+
+def count_flops(function):
+    """Operations of all Ops, forward and backward, that function() calls."""
+    with Profiler() as profiler:
+        function()
+    return profiler.flops
+
+
+class LayerCount(NamedTuple):
+    """What one module that calls Ops has and does, without the modules inside it."""
+
+    path: str
+    kind: str
+    parameters: int
+    flops: int
+    nbytes: int
+
+
+def count_layers(model, *inputs):
+    """A LayerCount for each module that has parameters or calls Ops in model(*inputs), in the model's order."""
+    with no_grad(), Profiler(model) as profiler:
+        model(*inputs)
+    rows = {row.name: row for row in profiler.rows("module")}
+    counts = []
+    for path, module in model.named_modules():
+        row = rows.get(path or type(model).__name__)
+        own = sum(p.array.size for p in module.parameters(recurse=False))
+        if row is not None or own:
+            done = (row.flops, row.nbytes) if row is not None else (0, 0)
+            counts.append(LayerCount(path, type(module).__name__, own, *done))
+    return counts
+
+
+# Memory.
+
+
+def peak_memory(function):
+    """Bytes that function() has in use at its peak, beyond what was in use before: what NumPy and Python
+    allocate, as tracemalloc reports it. A GPU's memory is not seen. Tracing makes Python slower.
+    """
+    tracing = tracemalloc.is_tracing()
+    if not tracing:
+        tracemalloc.start()
+    try:
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        function()
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        if not tracing:
+            tracemalloc.stop()
+
+
+class TrainingMemory(NamedTuple):
+    """Bytes of the parts of a training step."""
+
+    parameters: int  # and buffers
+    gradients: int
+    optimizer: int
+    activations: int  # what the forward pass saves for the backward pass
+
+    @property
+    def total(self):
+        return sum(self)
+
+
+def saved_arrays(loss):
+    """Every array that the graph behind a loss keeps for the backward pass, by the address of its memory: views of
+    one array count as that array, once. Leaves, such as parameters, are not part of it.
+    """
+    nodes, found = newest_first([node_of(loss)]), {}
+    leaves = {id(owner_of(n.tensor().array)) for n in nodes if n.leaf and n.tensor() is not None}
+    for node in nodes:
+        for edge in node.edges or ():
+            for array in arrays_in(edge.values):
+                owner = owner_of(array)
+                if id(owner) not in leaves:
+                    found[id(owner)] = owner
+    return list(found.values())
+
+
+def owner_of(array):
+    """The array whose memory this one looks at."""
+    while isinstance(array.base, type(array)):
+        array = array.base
+    return array
+
+
+def arrays_in(value):
+    """The arrays in a saved value: itself, members of lists, attributes of objects such as Statistics (13)."""
+    if hasattr(value, "nbytes"):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for member in value:
+            yield from arrays_in(member)
+    elif type(value).__module__.startswith(__package__):
+        slots = (name for cls in type(value).__mro__ for name in getattr(cls, "__slots__", ()))
+        for name in (*slots, *getattr(value, "__dict__", ())):
+            yield from arrays_in(getattr(value, name, None))
+
+
+def predict_training_memory(model, loss_of, batch_size, optimizer):
+    """The TrainingMemory of a step with `batch_size` samples, from two small forward passes and no step.
+
+    loss_of(n) is the loss of n samples. What is saved for n = 1 and n = 2 gives what each sample adds; so the
+    prediction holds for a batch that would not even fit. `optimizer` is one of module 06, or None.
+    """
+    one, two = (sum(a.nbytes for a in saved_arrays(loss_of(n))) for n in (1, 2))
+    gradients = sum(p.array.nbytes for p in model.parameters() if p.requires_grad)
+    state = 0
+    for group in () if optimizer is None else optimizer.param_groups:
+        state += len(optimizer.state_values(group)) * sum(p.array.nbytes for p in group["params"])
+    return TrainingMemory(model_nbytes(model), gradients, state, one + (batch_size - 1) * (two - one))
+
+
+# The roofline.
+
+
+class Machine(NamedTuple):
+    """What this machine can do at best: operations and bytes a second."""
+
+    peak: float
+    bandwidth: float
+
+    @property
+    def ridge(self):
+        """The intensity from which on the operations are the limit, and no longer the memory."""
+        return self.peak / self.bandwidth
+
+    def attainable(self, intensity):
+        """Operations a second at an intensity, in operations for each byte: the roofline."""
+        return min(self.peak, intensity * self.bandwidth)
+
+
+def measure_machine(size=1024, nbytes=1 << 26, repeat=5):
+    """A Machine, measured: the peak with a float32 product of two (size, size) matrices, the bandwidth with a
+    copy of `nbytes`, which reads as many and writes as many; in as many threads as Ops use; the fastest of
+    `repeat` runs.
+    """
+    a = np.ones((size, size), np.float32)
+    source, target = np.ones(nbytes // 4, np.float32), np.empty(nbytes // 4, np.float32)
+
+    def copy():
+        parallel(lambda start, stop: np.copyto(target[start:stop], source[start:stop]), len(source), 1 << 20)
+
+    multiplied, copied = measure(lambda: product(a, a), repeat), measure(copy, repeat)
+    return Machine(2 * size**3 / multiplied.fastest, 2 * source.nbytes / copied.fastest)
+
+
+def predicted_gpt_flops(model: GPT, tokens):
+    """Operations of a forward pass of a GPT (13) over `tokens` tokens, by its own formula."""
+    return tokens * model.flops_per_token(tokens)
