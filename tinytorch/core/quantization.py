@@ -16,7 +16,7 @@ https://docs.pytorch.org/docs/stable/quantization.html
 import copy
 from functools import partial
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -123,7 +123,9 @@ class MinMaxObserver(Module):
     def __init__(self, symmetric=False, bits=8):
         super().__init__()
         limits(bits)
-        self.symmetric, self.bits, self.min_val, self.max_val = symmetric, bits, None, None
+        self.symmetric, self.bits = symmetric, bits
+        self.min_val: Any = None
+        self.max_val: Any = None
 
     def forward(self, input):
         if prod(input.shape):
@@ -150,7 +152,8 @@ class MinMaxObserver(Module):
 
     def calculate_qparams(self):
         """(scale, zero_point) for what was seen."""
-        return choose_qparams(*self.range(), self.symmetric, self.bits)
+        low, high = self.range()
+        return choose_qparams(low, high, self.symmetric, self.bits)
 
 
 class MovingAverageMinMaxObserver(MinMaxObserver):
@@ -255,9 +258,9 @@ class Int8Weight(Module):
 class Int4Weight(Module):
     """A weight (O, …) in 4 bits, symmetric, with a scale for each `group_size` numbers of a row.
 
-    Buffers: `packed` uint8 (O, groups, group_size / 2), `scale` float16 (O, groups). Byte i of a group holds
-    its number i in the low four bits and i + group_size / 2 in the high ones, each plus 8, as in ggml's Q4_0
-    (https://github.com/ggml-org/ggml). A row is filled up with zeros to whole groups.
+    Buffers: `packed` uint8 (O, half), where a row, filled up with zeros to whole groups, is two halves;
+    `scale` float16 (O, groups). Byte i of a row holds its number i in the low four bits and its number
+    half + i in the high ones, each plus 8.
     """
 
     def __init__(self, weight, group_size=32):
@@ -274,19 +277,20 @@ class Int4Weight(Module):
         scale = rounded_up(choose_qparams(low, high, symmetric=True, bits=4)[0])
         scale = np.asarray(scale, like=w)
         q = quantized(w, scale[:, :, None], 0, bits=4) + np.int8(8)  # 0 to 15
-        low, high = np.split(q.astype(uint8), 2, axis=2)
+        low, high = np.split(q.astype(uint8).reshape(len(w), groups * group_size), 2, axis=1)
         self.register_buffer("packed", wrap(low | high << 4))
         self.register_buffer("scale", wrap(scale))
 
     def rows(self, index, key=None):
         """Some rows as float32 (rows, numbers in one): fresh, or, with a key, in this thread's buffer."""
-        packed = self.packed.array[index]  # (rows, groups, group_size / 2)
-        count, groups, half = packed.shape
-        out = new_or_buffer(key, (count, groups, 2, half), packed)
-        np.subtract(packed & 15, np.float32(8), out=out[:, :, 0])
-        np.subtract(packed >> 4, np.float32(8), out=out[:, :, 1])
-        out *= self.scale.array[index][:, :, None, None]
-        return out.reshape(count, groups * self.group_size)[:, : prod(self.shape[1:])]
+        packed, scale = self.packed.array[index], self.scale.array[index]  # (rows, half), (rows, groups)
+        count, half = packed.shape
+        out = new_or_buffer(key, (count, 2 * half), packed)
+        out[:, :half], out[:, half:] = packed & 15, packed >> 4
+        out -= 8
+        groups = out.reshape(*scale.shape, self.group_size)
+        groups *= scale.astype(np.float32)[:, :, None]
+        return out[:, : prod(self.shape[1:])]
 
     def dequantize(self):
         """The whole weight as a float32 Tensor, in its shape."""
@@ -443,9 +447,9 @@ def quantize(
     """
     if bits not in (4, 8):
         raise ValueError(f"quantize: bits is 8 or 4, {bits!r} came")
-    make = partial(Int4Weight, group_size=group_size)
-    if bits == 8:
-        make = partial(Int8Weight, per_channel=per_channel, symmetric=symmetric)
+    make: Any = partial(Int8Weight, per_channel=per_channel, symmetric=symmetric)
+    if bits == 4:
+        make = partial(Int4Weight, group_size=group_size)
     layers = layers_to_quantize(model, skip)
     observers = {} if batches is None else calibrate(model, batches, observer)
     weights = {weight: make(weight) for weight in {layer.weight for layer in layers.values()}}
@@ -525,6 +529,8 @@ def compare(model, other, *inputs, repeat=9):
 
     with no_grad():
         first, second = run(model), run(other)
-        seconds = tuple(measure(partial(run, m), repeat).median for m in (model, other))
+        # In turns, so that a machine that is busy for a while slows down both.
+        rounds = [[measure(partial(run, m), 1, 0).median for m in (model, other)] for _ in range(repeat)]
+    seconds = tuple(np.median(rounds, 0).tolist())
     difference = np.abs(first.array - second.array).max(initial=0)
     return Comparison((model_nbytes(model), model_nbytes(other)), seconds, float(difference))
