@@ -47,9 +47,11 @@ def choose_qparams(low, high, symmetric=False, bits=8):
     The range is widened to hold 0, which is then represented exactly: padding and what ReLU cut off stay 0.
     Raises ValueError for a range that is not finite or upside down.
     """
-    low, high = np.asarray(low, np.float32), np.asarray(high, np.float32)
-    if not (np.isfinite(low).all() and np.isfinite(high).all() and (low <= high).all()):
-        raise ValueError(f"choose_qparams: a finite range, low <= high, is needed; {low} to {high} came")
+    low, high = np.broadcast_arrays(np.float32(low), np.float32(high))
+    wrong = ~(np.isfinite(low) & np.isfinite(high) & (low <= high))
+    if wrong.any():
+        came = f"{low[wrong][0]} to {high[wrong][0]}"
+        raise ValueError(f"choose_qparams: a finite range, low <= high, is needed; {came} came")
     quant_min, quant_max = limits(bits)
     low, high = np.minimum(low, 0), np.maximum(high, 0)
     steps = np.float32(quant_max - quant_min)
