@@ -223,17 +223,15 @@ class Int8Weight(Module):
 
     def __init__(self, weight, per_channel=True, symmetric=True):
         super().__init__()
-        w = weight.array
+        w = weight.detach().cpu().array
         over = tuple(range(1 if per_channel else 0, w.ndim))
-        low, high = w.min(over, initial=0), w.max(over, initial=0)
-        scale, zero_point = choose_qparams(on_cpu(low), on_cpu(high), symmetric)
+        scale, zero_point = choose_qparams(w.min(over, initial=0), w.max(over, initial=0), symmetric)
         per_row = (-1 if per_channel else 1,) + (1,) * (w.ndim - 1)
-        scale, zero_point = np.asarray(scale, like=w), np.asarray(zero_point.astype(int8), like=w)
-        self.shape = w.shape
         q = quantized(w, scale.reshape(per_row), zero_point.reshape(per_row))
-        self.register_buffer("values", wrap(q))
-        self.register_buffer("scale", wrap(scale))
-        self.register_buffer("zero_point", None if symmetric else wrap(zero_point))
+        self.shape = w.shape
+        self.register_buffer("values", beside(weight, q))
+        self.register_buffer("scale", beside(weight, scale))
+        self.register_buffer("zero_point", None if symmetric else beside(weight, zero_point.astype(int8)))
 
     def rows(self, index, key=None):
         """Some rows as float32 (rows, numbers in one): fresh, or, with a key, in this thread's buffer."""
@@ -272,16 +270,15 @@ class Int4Weight(Module):
         self.shape, self.group_size = weight.shape, group_size
         count = prod(self.shape[1:])
         groups = -(-count // group_size)
-        w = np.zeros_like(weight.array, shape=(len(weight), groups * group_size), dtype=np.float32)
-        w[:, :count] = weight.array.reshape(len(weight), count)
+        w = np.zeros((len(weight), groups * group_size), np.float32)
+        w[:, :count] = weight.detach().cpu().array.reshape(len(weight), count)
         w = w.reshape(len(w), groups, group_size)
-        low, high = on_cpu(w.min(2, initial=0)), on_cpu(w.max(2, initial=0))
-        scale = rounded_up(choose_qparams(low, high, symmetric=True, bits=4)[0])
-        scale = np.asarray(scale, like=w)
+        scale = choose_qparams(w.min(2, initial=0), w.max(2, initial=0), symmetric=True, bits=4)[0]
+        scale = rounded_up(scale)
         q = quantized(w, scale[:, :, None], 0, bits=4) + np.int8(8)  # 0 to 15
         low, high = np.split(q.astype(uint8).reshape(len(w), groups * group_size), 2, axis=1)
-        self.register_buffer("packed", wrap(low | high << 4))
-        self.register_buffer("scale", wrap(scale))
+        self.register_buffer("packed", beside(weight, low | high << 4))
+        self.register_buffer("scale", beside(weight, scale))
 
     def rows(self, index, key=None):
         """Some rows as float32 (rows, numbers in one): fresh, or, with a key, in this thread's buffer."""
@@ -309,8 +306,9 @@ def new_or_buffer(key, shape, like):
     return buffer(key, shape, np.empty(0, np.float32))
 
 
-def on_cpu(x):
-    return x if isinstance(x, (np.ndarray, np.generic)) else x.get()
+def beside(tensor, array):
+    """A Tensor of a NumPy array, on another Tensor's device."""
+    return wrap(np.asarray(array, like=tensor.array))
 
 
 def rounded_up(scale):
@@ -338,14 +336,15 @@ def quantized_linear(input, weight, bias=None):
     x = rows_of(input)
     outputs, inputs = weight.shape
     out = np.empty_like(x, order="C", shape=(len(x), outputs))
-    step = max(1, TILE // max(inputs, 1))
+    on_cpu = isinstance(x, np.ndarray)
+    step = max(1, TILE // max(inputs, 1)) if on_cpu else outputs
 
     def work(start, stop):
         for first in range(start, stop, step):
             rows = slice(first, min(first + step, stop))
             np.matmul(x, weight.rows(rows, "dequantized").T, out=out[:, rows])  # (rows, in) @ (in, tile)
 
-    parallel(work, outputs, 1 + WORTH_A_THREAD // max(x.size, 1))
+    parallel(work, outputs, 1 + WORTH_A_THREAD // max(x.size, 1) if on_cpu else outputs)
     if bias is not None:
         out += bias
     return out.reshape(*input.shape[:-1], outputs)
@@ -372,9 +371,8 @@ class QuantizedLayer(Module):
         self.register_buffer("bias", None if bias is None else wrap(bias.array.copy()))
         self.settings, self.training = layer.extra_repr(), layer.training
         scale, zero_point = (None, None) if observer is None else observer.calculate_qparams()
-        like = layer.weight.array
         for name, value in (("input_scale", scale), ("input_zero_point", zero_point)):
-            self.register_buffer(name, None if value is None else wrap(np.asarray(value, like=like)))
+            self.register_buffer(name, None if value is None else beside(layer.weight, value))
 
     def quantized_input(self, input):
         """The input after it was int8, if the layer knows a scale for it: the numbers int8 can tell apart."""
