@@ -1,8 +1,8 @@
 """14 Profiling: where the operations, the bytes, the seconds and the memory of a model go.
 
 Everything that a Tensor computes is an Op (01), every layer a Module (03), every step backwards a Node (05).
-So a profiler needs no change in any of them: while a `Profiler` is open, it stands in for three methods, reads
-the clock before and after each call, and counts from the shapes what the call had to compute and to move.
+So a profiler needs no change in any of them: while a `Profiler` is open, it stands in for three methods. It
+reads the clock before and after each call, and counts from the shapes what was to be computed and moved.
 
     intensity  = operations / bytes moved
     attainable = min(peak, intensity * bandwidth)        the roofline: Williams et al. 2009,
@@ -16,7 +16,9 @@ import json
 import threading
 import tracemalloc
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import contextmanager
+from itertools import pairwise
 from math import prod
 from statistics import median
 from time import perf_counter
@@ -25,11 +27,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..utils.threads import parallel, product
+from .activations import gelu, log_softmax, sigmoid, silu, softmax, softplus
+from .attention import attend_in_tiles, masked_softmax, packed_attention
 from .autograd import Node, newest_first, no_grad, node_of
-from .layers import Module
-from .spatial import Window
-from .tensor import Op, Tensor, flattened
-from .transformers import GPT
+from .embeddings import embedding
+from .layers import Module, linear
+from .losses import class_cross_entropy, distribution_cross_entropy
+from .spatial import TILE, convolution, largest, normalized, total, transposed_convolution
+from .tensor import Op, Tensor, amax, argmax, flattened, matmul, mean, var
+from .tensor import sum as sum_of
+from .transformers import normalized_rows
 
 # Counting parameters, and measuring a time.
 
@@ -77,54 +84,57 @@ def measure(function, repeat=9, warm_up=1):
 
 # Operations and bytes of one call of an Op, from its arrays.
 
-moves = frozenset(
-    "reshape permute expand cat getitem setitem embedding where clone cast move reverse roll tril triu diagonal "
-    "diag constant_pad gather scatter index_select index_fill masked_fill".split()
-)
-reductions = frozenset("sum mean amax amin argmax argmin any all prod cumsum cumprod".split())
-# Operations for each number of the input, as the Op's formula has them; exp, tanh and their like are one.
+
+def attended(out, qkv, heads, tiles):
+    """packed_attention (12), qkv (B, T, 3 C): as `attention_flops` of its heads."""
+    batch, length, width = qkv.shape
+    size = width // (3 * heads)
+    return attention_flops((batch, heads, length, size), length, size, tiles)
+
+
+# How many operations an Op takes, given its result and its arguments. Other modules may add theirs.
+flop_rules: dict[Op, Callable] = {
+    matmul: lambda out, a, b: 2 * out.size * a.shape[-1],
+    linear: lambda out, input, weight, bias: 2 * out.size * weight.shape[1],
+    convolution: lambda out, input, weight, *others: 2 * out.size * prod(weight.shape[1:]),
+    transposed_convolution: lambda out, input, weight, *others: 2 * input.size * prod(weight.shape[1:]),
+    attend_in_tiles: lambda out, q, k, v, tiles, _: attention_flops(q.shape, k.shape[-2], v.shape[-1], tiles),
+    packed_attention: attended,
+    largest: lambda out, input, window: out.size * prod(window.kernel),
+    total: lambda out, input, window, divisor: out.size * prod(window.kernel),
+    # For each number: mean, distance, square, its mean, factor, weight, bias; without a mean two fewer.
+    normalized_rows: lambda out, input, w, b, dims, eps, centered, _: input.size * (7 if centered else 4),
+}
+# Operations for each number of the input, as the formula has them; an exp or a tanh is one.
 per_number = {
-    "sigmoid": 4, "silu": 5, "gelu": 8, "softplus": 3, "softmax": 5, "masked_softmax": 5, "log_softmax": 5,
-    "class_cross_entropy": 5, "distribution_cross_entropy": 7, "normalized": 2, "var": 4, "rotate": 3,
+    sum_of: 1, mean: 1, amax: 1, argmax: 1, var: 4, sigmoid: 4, silu: 5, gelu: 8, softplus: 3,
+    softmax: 5, log_softmax: 5, masked_softmax: 5, class_cross_entropy: 5, distribution_cross_entropy: 7,
+    normalized: 2,
 }  # fmt: skip
+# What only moves numbers, in the core and in tinytorch.ops.
+moves = frozenset({
+    "reshape", "permute", "expand", "cat", "getitem", "setitem", "embedding", "where", "clone", "cast",
+    "move", "reverse", "roll", "tril", "triu", "diagonal", "diag", "constant_pad", "gather", "scatter",
+    "index_select", "index_fill", "masked_fill", "class_nll",
+})  # fmt: skip
 
 
 def flops(op, arrays, out):
     """Operations of one call: `arrays` are its arguments, as the Op's function takes them, `out` its result.
 
     Products and pooling windows count exactly; attention counts the products of the tiles it works on, which
-    with a causal mask are fewer than all. What only moves numbers counts 0. An Op that is not known here
-    counts one operation for each number of its result.
+    with a causal mask are fewer than all. What only moves numbers counts 0. An Op without a rule counts one
+    operation for each number of its result.
     """
-    name = op.__name__
-    if name in moves:
-        return 0
-    if name == "matmul":
-        return 2 * out.size * arrays[0].shape[-1]
-    if name == "linear":
-        return 2 * out.size * arrays[1].shape[1]
-    if name == "convolution":
-        return 2 * out.size * prod(arrays[1].shape[1:])
-    if name == "transposed_convolution":
-        return 2 * arrays[0].size * prod(arrays[1].shape[1:])
-    if name == "attend_in_tiles":
-        query, key, value, tiles, _ = arrays
-        return attention_flops(query.shape, key.shape[-2], value.shape[-1], tiles)
-    if name == "packed_attention":
-        (batch, length, width), heads, tiles = arrays[0].shape, arrays[1], arrays[2]
-        size = width // (3 * heads)
-        return attention_flops((batch, heads, length, size), length, size, tiles)
-    if name in ("largest", "total"):
-        return out.size * prod(next(x for x in arrays if isinstance(x, Window)).kernel)
-    if name == "normalized_rows":
-        return arrays[0].size * (7 if arrays[5] else 4)  # mean, variance, factor, weight, bias; or without two
-    if name in reductions or name in per_number:
-        return np.size(arrays[0]) * per_number.get(name, 1)
-    return out.size
+    if op in flop_rules:
+        return flop_rules[op](out, *arrays)
+    if op in per_number:
+        return per_number[op] * np.size(arrays[0])
+    return 0 if op.__name__ in moves else out.size
 
 
 def attention_flops(shape, keys, values, tiles):
-    """The two products of softmax(Q K^T) V, Q (..., T, d) of this shape: 2 d + 2 e for each score in a tile."""
+    """The two products of softmax(Q K^T) V, Q (..., T, d) of this shape: 2 d + 2 e for each score."""
     *lead, length, size = shape
     blocks = tiles.blocks(length, keys)
     scores = sum((q.stop - q.start) * (k.stop - k.start) for q, columns in blocks for k in columns)
@@ -135,15 +145,14 @@ def gradient_flops(op, position, arrays, forward):
     """Operations of the derivative with respect to one parameter, given those of the call itself.
 
     Each factor of a product costs another product. Attention makes its scores again and then needs four
-    products for all three gradients, 2.5 times the forward pass, done at the first of them. For everything else
-    the forward pass's count stands in.
+    products for all three gradients, 2.5 times the forward pass, done at the first of them. For everything
+    else the forward pass's count stands in.
     """
-    name = op.__name__
-    if name in ("linear", "convolution", "transposed_convolution") and position == 2:
+    if position == 2 and op in (linear, convolution, transposed_convolution):
         return 0  # a bias
-    if name in ("attend_in_tiles", "packed_attention"):
+    if op in (attend_in_tiles, packed_attention):
         return 5 * forward // 2 if position == 0 else 0
-    return 0 if name in moves else forward
+    return forward
 
 
 def moved_bytes(op, arrays, out):
@@ -153,7 +162,7 @@ def moved_bytes(op, arrays, out):
     read = [a for a in flattened(arrays) if hasattr(a, "nbytes")]
     if any(a is out or (a.nbytes and out.base is not None and shares(a, out)) for a in read):
         return 0
-    if op.__name__ == "embedding":
+    if op is embedding:
         return arrays[0].nbytes + 2 * out.nbytes
     return sum(a.nbytes for a in read) + out.nbytes
 
@@ -172,14 +181,15 @@ class Event(NamedTuple):
     kind: str
     name: str
     module: str  # path of the module that called it
-    start: float  # seconds since the profiler was opened
+    start: float  # in seconds that the profiler has been open
     seconds: float
     flops: int
     nbytes: int
     shapes: str
     depth: int  # how many modules and regions are around it
     thread: int
-    memory: int | None  # bytes that are in use at its end, where tracemalloc is tracing
+    memory: int = 0  # with memory=True: bytes in use at the end, beyond those when the profiler was opened,
+    peak: int = 0  # and the most in use since the event before
 
 
 class Row(NamedTuple):
@@ -209,13 +219,18 @@ class Profiler:
             model(x).sum().backward()
         print(profiler.table())
 
-    `model` gives the modules their paths, as in its state_dict; the others are called by their class. How it
-    works: Op.__call__, Module.__call__ and Node.gradients are replaced by functions that call the original, and put
-    back at the end, also after an error. Profilers nest. On a GPU, the seconds are those of the launch alone.
+    `model` gives the modules their paths, as in its state_dict; the others are called by their class.
+    memory=True also follows the memory that NumPy and Python allocate, by tracemalloc, which slows Python.
+
+    Op.__call__, Module.__call__ and Node.gradients are replaced by functions that call the originals, which
+    are put back at the end, also after an error. Profilers nest. On a GPU, the seconds are those of the
+    launch alone.
+
     Attributes: `events`, a list of Event; `seconds`, the time from opening to closing.
     """
 
-    def __init__(self, model=None):
+    def __init__(self, model=None, memory=False):
+        self.memory = memory
         self.events: list[Event] = []
         self.seconds = 0.0
         self.names = {} if model is None else {m: path for path, m in model.named_modules() if path}
@@ -224,29 +239,42 @@ class Profiler:
     def __enter__(self):
         if self._originals:
             raise RuntimeError("Profiler: this one is open already; open another one inside")
-        hooks = ((Op, "__call__", self._op), (Module, "__call__", self._module), (Node, "gradients", self._node))
+        hooks = (
+            (Op, "__call__", self._op),
+            (Module, "__call__", self._module),
+            (Node, "gradients", self._node),
+        )
         for cls, name, hook in hooks:
             original = getattr(cls, name)
             self._originals.append((cls, name, original))
             setattr(cls, name, hook(original))
-        self._opened = perf_counter()
+        self._traces = self.memory and not tracemalloc.is_tracing()
+        if self._traces:
+            tracemalloc.start()
+        self._bytes = tracemalloc.get_traced_memory()[0]
+        self._opened = perf_counter() - self.seconds  # opened again, it goes on
         return self
 
     def __exit__(self, *error):
-        self.seconds += perf_counter() - self._opened
+        self.seconds = perf_counter() - self._opened
         while self._originals:
             setattr(*self._originals.pop())
         self._calls.clear()
+        if self._traces:
+            tracemalloc.stop()
 
     def _stack(self):
         return self._here.__dict__.setdefault("stack", [])
 
     def _add(self, kind, name, module, begin, end, flops=0, nbytes=0, shapes=""):
-        memory = tracemalloc.get_traced_memory()[0] if tracemalloc.is_tracing() else None
+        used = [0, 0]
+        if self.memory:
+            used = [size - self._bytes for size in tracemalloc.get_traced_memory()]
+            tracemalloc.reset_peak()
         times = begin - self._opened, end - begin
         thread = threading.get_ident()
         self.events.append(
-            Event(kind, name, module, *times, flops, nbytes, shapes, len(self._stack()), thread, memory)
+            Event(kind, name, module, *times, flops, nbytes, shapes, len(self._stack()), thread, *used)
         )
 
     def _op(self, original):
@@ -290,7 +318,9 @@ class Profiler:
                 d = pair[1]
                 nbytes = sum(a.nbytes for a in flattened([g, d, *saved[place]]) if hasattr(a, "nbytes"))
                 count = counts[place] if place < len(counts) else 0
-                self._add("backward", node.op, module, begin, end, count, 0 if d is g else nbytes, str(d.shape))
+                self._add(
+                    "backward", node.op, module, begin, end, count, 0 if d is g else nbytes, str(d.shape)
+                )
                 yield pair
 
         return gradients
@@ -319,8 +349,8 @@ class Profiler:
             self._add(kind, name, around, begin, end)
 
     def rows(self, by="op"):
-        """A Row for each Op, forward and backward apart (by="op"), each module that called Ops ("module"), or each
-        pair of the two ("call"); the slowest first. Time outside of Ops is in none: see `outside`.
+        """A Row for each Op, forward and backward apart (by="op"), each module that called Ops ("module"), or
+        each pair of the two ("call"); the slowest first. Time outside of Ops is in none: see `outside`.
         """
         if by not in ("op", "module", "call"):
             raise ValueError(f"Profiler.rows: by is 'op', 'module' or 'call', {by!r} came")
@@ -331,7 +361,8 @@ class Profiler:
         whole = sum(e.seconds for e in self.op_events())
         rows = []
         for name, events in found.items():
-            seconds, count, nbytes = (sum(e[i] for e in events) for i in (4, 5, 6))
+            seconds = sum(e.seconds for e in events)
+            count, nbytes = sum(e.flops for e in events), sum(e.nbytes for e in events)
             rows.append(Row(name, len(events), seconds, seconds / whole if whole else 0.0, count, nbytes))
         return sorted(rows, key=lambda row: row.seconds, reverse=True)
 
@@ -354,16 +385,16 @@ class Profiler:
         rows = self.rows(by)
         width = max([len(by), *(len(row.name) for row in rows[:limit])])
         lines = [f"{by:{width}}  calls        ms  share    MFLOP  GFLOP/s       MB  FLOP/B"]
-        for row in rows[:limit]:
-            lines.append(
-                f"{row.name:{width}} {row.calls:6} {row.seconds * 1e3:9.3f} {row.share:6.1%} {row.flops / 1e6:8.2f} "
-                f"{row.gflops_per_second:8.2f} {row.nbytes / 1e6:8.2f} {row.intensity:7.2f}"
-            )
+        lines += [
+            f"{r.name:{width}} {r.calls:6} {r.seconds * 1e3:9.3f} {r.share:6.1%} {r.flops / 1e6:8.2f} "
+            f"{r.gflops_per_second:8.2f} {r.nbytes / 1e6:8.2f} {r.intensity:7.2f}"
+            for r in rows[:limit]
+        ]
         return "\n".join(lines)
 
     def chrome_trace(self, path=None):
-        """The events as a dictionary in the trace event format, written to `path` as JSON if one is given. Open
-        the file in https://ui.perfetto.dev: modules and Ops stack up like flames over the time.
+        """The events as a dictionary in the trace event format, written to `path` as JSON if one is given.
+        Open the file in https://ui.perfetto.dev: modules and Ops stack up like flames over the time.
 
         https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU
         """
@@ -379,7 +410,7 @@ class Profiler:
                 {"name": name, "cat": e.kind, "ph": "X", "ts": e.start * 1e6, "dur": e.seconds * 1e6} | place
                 | {"args": args}
             )  # fmt: skip
-            if e.memory is not None:
+            if self.memory:
                 used = {"name": "memory", "ph": "C", "ts": (e.start + e.seconds) * 1e6}
                 trace.append(used | place | {"args": {"bytes": e.memory}})
         made = {"traceEvents": trace, "displayTimeUnit": "ms"}
@@ -415,7 +446,7 @@ class LayerCount(NamedTuple):
 
 
 def count_layers(model, *inputs):
-    """A LayerCount for each module that has parameters or calls Ops in model(*inputs), in the model's order."""
+    """A LayerCount for each module that has parameters or calls Ops in model(*inputs), in their order."""
     with no_grad(), Profiler(model) as profiler:
         model(*inputs)
     rows = {row.name: row for row in profiler.rows("module")}
@@ -434,7 +465,8 @@ def count_layers(model, *inputs):
 
 def peak_memory(function):
     """Bytes that function() has in use at its peak, beyond what was in use before: what NumPy and Python
-    allocate, as tracemalloc reports it. A GPU's memory is not seen. Tracing makes Python slower.
+    allocate, as tracemalloc reports it. A GPU's memory is not seen, and function() may open no Profiler that
+    follows the memory. Tracing makes Python slower.
     """
     tracing = tracemalloc.is_tracing()
     if not tracing:
@@ -450,21 +482,21 @@ def peak_memory(function):
 
 
 class TrainingMemory(NamedTuple):
-    """Bytes of the parts of a training step."""
+    """Bytes of the parts of a training step, and the most that are in use at one moment.
+
+    The peak is not the sum: gradients come while activations go, and each derivative needs room of its own.
+    """
 
     parameters: int  # and buffers
     gradients: int
     optimizer: int
     activations: int  # what the forward pass saves for the backward pass
-
-    @property
-    def total(self):
-        return sum(self)
+    peak: int
 
 
 def saved_arrays(loss):
-    """Every array that the graph behind a loss keeps for the backward pass, by the address of its memory: views of
-    one array count as that array, once. Leaves, such as parameters, are not part of it.
+    """Every array that the graph behind a loss keeps for the backward pass, once: views of one array are that
+    array. Leaves, such as parameters, are not part of it.
     """
     nodes, found = newest_first([node_of(loss)]), {}
     leaves = {id(owner_of(n.tensor().array)) for n in nodes if n.leaf and n.tensor() is not None}
@@ -485,7 +517,7 @@ def owner_of(array):
 
 
 def arrays_in(value):
-    """The arrays in a saved value: itself, members of lists, attributes of objects such as Statistics (13)."""
+    """The arrays in a saved value: itself, members of lists, attributes of objects as Statistics (13)."""
     if hasattr(value, "nbytes"):
         yield value
     elif isinstance(value, (list, tuple)):
@@ -497,18 +529,53 @@ def arrays_in(value):
             yield from arrays_in(getattr(value, name, None))
 
 
-def predict_training_memory(model, loss_of, batch_size, optimizer):
-    """The TrainingMemory of a step with `batch_size` samples, from two small forward passes and no step.
+def predict_training_memory(model, loss_of, batch_size, optimizer=None, samples=(16, 32)):
+    """The TrainingMemory of a step with `batch_size` samples, measured on two small batches.
 
-    loss_of(n) is the loss of n samples. What is saved for n = 1 and n = 2 gives what each sample adds; so the
-    prediction holds for a batch that would not even fit. `optimizer` is one of module 06, or None.
+    loss_of(n) is the loss of n samples. Every Op of the two small steps says how much its memory grows with a
+    sample; the largest of them all at batch_size is the peak. So no large batch is needed, which may not fit.
+    `optimizer` is one of module 06; it makes no step. The gradients of the model are cleared.
     """
-    one, two = (sum(a.nbytes for a in saved_arrays(loss_of(n))) for n in (1, 2))
+    few, many = samples
+    if not 0 < few < many:
+        raise ValueError(f"predict_training_memory: samples are two growing numbers from 1, {samples} came")
+    saved_many, events_many = step_memory(model, loss_of, many)
+    saved, events = step_memory(model, loss_of, few)
+    if len(events) != len(events_many):
+        raise ValueError(
+            f"predict_training_memory: {few} samples call {len(events)} Ops and modules, {many} call "
+            f"{len(events_many)}; loss_of(n) has to do the same for every n"
+        )
+    far = (batch_size - few) / (many - few)
+    live = [a.memory + far * (b.memory - a.memory) for a, b in zip(events, events_many, strict=True)]
+    # What an Op needs meanwhile grows, too, but only up to about a tile: then it works in several (09).
+    rooms = zip(rooms_of(events), rooms_of(events_many), strict=True)
+    rooms = [max(b, min(a + far * (b - a), TILE)) for a, b in rooms]
+    most = [max(pair) + room for pair, room in zip(pairwise([0, *live]), rooms, strict=True)]
     gradients = sum(p.array.nbytes for p in model.parameters() if p.requires_grad)
     state = 0
     for group in () if optimizer is None else optimizer.param_groups:
         state += len(optimizer.state_values(group)) * sum(p.array.nbytes for p in group["params"])
-    return TrainingMemory(model_nbytes(model), gradients, state, one + (batch_size - 1) * (two - one))
+    held, activations = model_nbytes(model), int(saved + far * (saved_many - saved))
+    return TrainingMemory(held, gradients, state, activations, held + state + int(max([gradients, *most])))
+
+
+def rooms_of(events):
+    """Bytes that each event needed beyond those in use before and after it."""
+    pairs = pairwise([0, *(e.memory for e in events)])
+    return [e.peak - max(pair) for e, pair in zip(events, pairs, strict=True)]
+
+
+def step_memory(model, loss_of, n):
+    """(bytes saved for the backward pass, events) of a forward and a backward pass with n samples."""
+    for _ in range(2):  # the first one fills the buffers that stay
+        model.zero_grad()
+        with Profiler(memory=True) as profiler:
+            loss = loss_of(n)
+            saved = sum(a.nbytes for a in saved_arrays(loss))
+            loss.backward()
+        model.zero_grad()
+    return saved, profiler.events
 
 
 # The roofline.
@@ -543,8 +610,3 @@ def measure_machine(size=1024, nbytes=1 << 26, repeat=5):
 
     multiplied, copied = measure(lambda: product(a, a), repeat), measure(copy, repeat)
     return Machine(2 * size**3 / multiplied.fastest, 2 * source.nbytes / copied.fastest)
-
-
-def predicted_gpt_flops(model: GPT, tokens):
-    """Operations of a forward pass of a GPT (13) over `tokens` tokens, by its own formula."""
-    return tokens * model.flops_per_token(tokens)
