@@ -240,9 +240,9 @@ class Profiler:
         if self._originals:
             raise RuntimeError("Profiler: this one is open already; open another one inside")
         hooks = (
-            (Op, "__call__", self._op),
-            (Module, "__call__", self._module),
-            (Node, "gradients", self._node),
+            (Op, "__call__", self.time_op),
+            (Module, "__call__", self.time_module),
+            (Node, "gradients", self.time_gradients),
         )
         for cls, name, hook in hooks:
             original = getattr(cls, name)
@@ -277,7 +277,7 @@ class Profiler:
             Event(kind, name, module, *times, flops, nbytes, shapes, len(self._stack()), thread, *used)
         )
 
-    def _op(self, original):
+    def time_op(self, original):
         """What stands in for Op.__call__."""
 
         def call(op, *args, **kwargs):
@@ -303,7 +303,7 @@ class Profiler:
 
         return call
 
-    def _node(self, original):
+    def time_gradients(self, original):
         """What stands in for Node.gradients: each derivative is timed by itself."""
 
         def gradients(node, g):
@@ -325,7 +325,7 @@ class Profiler:
 
         return gradients
 
-    def _module(self, original):
+    def time_module(self, original):
         """What stands in for Module.__call__."""
 
         def call(module, *args, **kwargs):
@@ -549,8 +549,8 @@ def predict_training_memory(model, loss_of, batch_size, optimizer=None, samples=
     far = (batch_size - few) / (many - few)
     live = [a.memory + far * (b.memory - a.memory) for a, b in zip(events, events_many, strict=True)]
     # What an Op needs meanwhile grows, too, but only up to about a tile: then it works in several (09).
-    rooms = zip(rooms_of(events), rooms_of(events_many), strict=True)
-    rooms = [max(b, min(a + far * (b - a), TILE)) for a, b in rooms]
+    few_many = zip(rooms_of(events), rooms_of(events_many), strict=True)
+    rooms = [max(b, min(a + far * (b - a), TILE)) for a, b in few_many]
     most = [max(pair) + room for pair, room in zip(pairwise([0, *live]), rooms, strict=True)]
     gradients = sum(p.array.nbytes for p in model.parameters() if p.requires_grad)
     state = 0
