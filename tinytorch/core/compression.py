@@ -25,7 +25,7 @@ from .layers import Flatten, Linear, Module, Parameter, Sequential, fill, linear
 from .losses import cross_entropy, kl_div
 from .profiling import count_parameters, measure, model_nbytes
 from .spatial import BatchNorm, Conv2d, conv2d
-from .tensor import add, cat, div, getitem, mul, wrap, zeros
+from .tensor import add, cat, div, getitem, mul, wrap
 from .training import Callback, Trainer
 
 # Magnitude pruning: the smallest weights become zero.
@@ -198,7 +198,9 @@ def prune_channels(model, amount=0.5):
 
 def spread_out(keep, each):
     """The places of channels after a Flatten, which makes `each` neighbours of each of them."""
-    return (keep[:, None] * each + np.arange(each)).reshape(-1)  # (kept,), (each,) -> (kept * each,)
+    return (keep[:, None] * each + np.arange(each, like=keep)).reshape(
+        -1
+    )  # (kept,), (each,) -> (kept * each,)
 
 
 def in_order(model):
@@ -377,8 +379,8 @@ class SharedWeight(Module):
 
     def forward(self):
         """The weight itself, made anew from the table at each call."""
-        zero = zeros(1, dtype=self.table.dtype, device=self.table.device)
-        return getitem(cat([zero, self.table]), self.codes)
+        zero = wrap(np.zeros_like(self.table.array, shape=(1,)))
+        return getitem(cat([zero, self.table]), self.codes)  # (clusters + 1,) -> the shape of codes
 
     def extra_repr(self):
         return f"{self.codes.shape}, clusters={len(self.table)}"
@@ -496,7 +498,7 @@ def load_compressed(path):
 
 class Footprint(NamedTuple):
     """What a model takes: learned numbers, those of them that are not 0, bytes in memory, bytes of the packed
-    and compressed file, and the median seconds of a forward pass.
+    and compressed file, and the seconds of a forward pass, the fastest of several.
     """
 
     parameters: int
@@ -512,7 +514,7 @@ def footprint(model, *inputs, method="zlib", repeat=9):
     model.eval()
     try:
         with no_grad():
-            seconds = measure(lambda: model(*inputs), repeat).median
+            seconds = measure(lambda: model(*inputs), repeat).fastest
     finally:
         model.train(training)
     return Footprint(
