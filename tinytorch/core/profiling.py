@@ -102,7 +102,7 @@ flop_rules: dict[Op, Callable] = {
     packed_attention: attended,
     largest: lambda out, input, window: out.size * prod(window.kernel),
     total: lambda out, input, window, divisor: out.size * prod(window.kernel),
-    # For each number: mean, distance, square, its mean, factor, weight, bias; without a mean two fewer.
+    # For each number: mean, distance, square, its mean, factor, weight, bias; rms_norm has three fewer.
     normalized_rows: lambda out, input, w, b, dims, eps, centered, _: input.size * (7 if centered else 4),
 }
 # Operations for each number of the input, as the formula has them; an exp or a tanh is one.
