@@ -551,5 +551,5 @@ def test_the_roofline_is_a_slope_and_then_flat():
 
 
 def test_a_machine_is_measured():
-    machine = measure_machine(size=64, nbytes=1 << 16, repeat=2)
+    machine = measure_machine(sizes=(16, 64), nbytes=1 << 16, repeat=2)
     assert all(math.isfinite(x) and x > 1e6 for x in machine)

@@ -597,16 +597,18 @@ class Machine(NamedTuple):
         return min(self.peak, intensity * self.bandwidth)
 
 
-def measure_machine(size=1024, nbytes=1 << 26, repeat=5):
-    """A Machine, measured: the peak with a float32 product of two (size, size) matrices, the bandwidth with a
-    copy of `nbytes`, which reads as many and writes as many; in as many threads as Ops use; the fastest of
-    `repeat` runs.
+def measure_machine(sizes=(64, 256, 1024), nbytes=1 << 26, repeat=5):
+    """A Machine, measured: the peak with float32 products of two (n, n) matrices, for the best of these sizes
+    n; the bandwidth with a copy of `nbytes`, which reads as many and writes as many. Both in as many threads as
+    Ops use, the fastest of `repeat` runs.
     """
-    a = np.ones((size, size), np.float32)
     source, target = np.ones(nbytes // 4, np.float32), np.empty(nbytes // 4, np.float32)
 
     def copy():
         parallel(lambda start, stop: np.copyto(target[start:stop], source[start:stop]), len(source), 1 << 20)
 
-    multiplied, copied = measure(lambda: product(a, a), repeat), measure(copy, repeat)
-    return Machine(2 * size**3 / multiplied.fastest, 2 * source.nbytes / copied.fastest)
+    def speed(n):
+        a = np.ones((n, n), np.float32)
+        return 2 * n**3 / measure(lambda: product(a, a), repeat).fastest
+
+    return Machine(max(map(speed, sizes)), 2 * source.nbytes / measure(copy, repeat).fastest)
