@@ -599,8 +599,8 @@ class Machine(NamedTuple):
 
 def measure_machine(sizes=(64, 256, 1024), nbytes=1 << 26, repeat=5):
     """A Machine, measured: the peak with float32 products of two (n, n) matrices, for the best of these sizes
-    n; the bandwidth with a copy of `nbytes`, which reads as many and writes as many. Both in as many threads as
-    Ops use, the fastest of `repeat` runs.
+    n; the bandwidth with a copy of `nbytes`, which reads as many and writes as many. Both in as many threads
+    as Ops use, the fastest of `repeat` runs.
     """
     source, target = np.ones(nbytes // 4, np.float32), np.empty(nbytes // 4, np.float32)
 
