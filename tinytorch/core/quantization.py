@@ -88,11 +88,13 @@ def quantized(x, scale, zero_point, bits=8):
     if not (scale > 0).all():
         raise ValueError(f"a scale is above 0, {scale.min()} came")
     quant_min, quant_max = limits(bits)
-    q = np.rint(x * (1 / scale))  # PyTorch multiplies by 1 / scale too: the same halves
+    q = np.empty_like(x, dtype=np.result_type(x.dtype, scale.dtype))
+    np.multiply(x, 1 / scale, out=q)  # PyTorch multiplies by 1 / scale too: the same halves
+    np.rint(q, out=q)
     q += zero_point
-    if np.isnan(q).any():
+    if q.size and np.isnan(q.min()):
         raise ValueError("nan has no place among the integers")
-    return np.clip(q, quant_min, quant_max).astype(int8)
+    return np.clip(q, quant_min, quant_max, out=q).astype(int8)
 
 
 @op
@@ -100,9 +102,10 @@ def dequantize(input, scale, zero_point=0, axis=None):
     """(q - zero_point) scale as float32; with an axis, scale and zero_point are (C,) along it."""
     if axis is not None:
         scale, zero_point = along(input, scale, axis), along(input, zero_point, axis)
-    return (input.astype(np.float32) - np.asarray(zero_point, np.float32, like=input)) * np.asarray(
-        scale, np.float32, like=input
-    )
+    out = input.astype(np.float32)
+    out -= np.asarray(zero_point, np.float32, like=input)
+    out *= np.asarray(scale, np.float32, like=input)
+    return out
 
 
 def along(x, values, axis):
