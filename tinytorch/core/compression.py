@@ -161,7 +161,7 @@ def check_slim(layer, kinds):
 
 def replace(layer, name, array):
     """A new tensor under a registered name, with memory of its own in row-major order."""
-    old, new = getattr(layer, name), wrap(np.ascontiguousarray(array))
+    old, new = getattr(layer, name), wrap(array.copy())
     setattr(layer, name, Parameter(new, old.requires_grad) if isinstance(old, Parameter) else new)
 
 
@@ -465,7 +465,7 @@ def compressed(obj, method="zlib"):
 
 
 def lzma_module():
-    """Python's lzma, which a build of Python can lack: the one in the browser does."""
+    """Python's lzma, which a Python that was built without liblzma lacks."""
     try:
         import lzma
     except ImportError:
