@@ -23,7 +23,7 @@ from .autograd import is_grad_enabled, no_grad
 from .embeddings import apply_rotary
 from .layers import Linear
 from .profiling import measure
-from .tensor import Op, Tensor, float32, wrap, zeros
+from .tensor import Op, Tensor, float32, int64, wrap, zeros
 from .transformers import LayerNorm, generate
 
 # Results under the contents of the arguments.
@@ -391,7 +391,8 @@ def seconds_per_token(model, lengths, batch_size=1, window=None, repeat=9):
     """{length: Timing}: what one more token takes after `length` others, for a GPT or a Decoder of one. The
     lengths are below block_size, or any under a window and with rotary positions.
     """
-    ids = wrap(np.zeros((batch_size, max(lengths)), np.int64))
+    device = model.transformer.ln_f.weight.device
+    ids = zeros(batch_size, max(lengths), dtype=int64, device=device)
     times = {}
     with no_grad():
         for length in lengths:
