@@ -384,10 +384,10 @@ class Profiler:
         """`rows` as text, at most `limit` of them."""
         rows = self.rows(by)
         width = max([len(by), *(len(row.name) for row in rows[:limit])])
-        lines = [f"{by:{width}}  calls        ms  share    MFLOP  GFLOP/s       MB  FLOP/B"]
+        lines = [f"{by:{width}} calls       ms  share    MFLOP GFLOP/s      MB FLOP/B"]
         lines += [
-            f"{r.name or '-':{width}} {r.calls:6} {r.seconds * 1e3:9.3f} {r.share:6.1%} {r.flops / 1e6:8.2f} "
-            f"{r.gflops_per_second:8.2f} {r.nbytes / 1e6:8.2f} {r.intensity:7.2f}"
+            f"{r.name or '-':{width}} {r.calls:5} {r.seconds * 1e3:8.3f} {r.share:6.1%} {r.flops / 1e6:8.2f} "
+            f"{r.gflops_per_second:7.2f} {r.nbytes / 1e6:7.2f} {r.intensity:6.2f}"
             for r in rows[:limit]
         ]
         return "\n".join(lines)
