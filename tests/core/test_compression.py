@@ -294,17 +294,44 @@ def test_the_halves_of_a_gpts_mlp_can_be_slimmed_by_hand():
     assert block(tt.randn(2, 5, 4)).shape == (2, 5, 4)
 
 
-def test_a_layer_that_mixes_channels_is_refused():
-    for between in (nn.LayerNorm(8), nn.Softmax(1), nn.PReLU(8)):
-        with pytest.raises(TypeError, match="isn't known which channel goes where"):
-            prune_channels(nn.Sequential(nn.Linear(6, 8), between, nn.Linear(8, 3)))
+@pytest.mark.parametrize(
+    "layers",
+    [
+        lambda: (nn.Linear(6, 8), nn.LayerNorm(8), nn.Linear(8, 3)),
+        lambda: (nn.Linear(6, 8), nn.Softmax(1), nn.Linear(8, 3)),
+        lambda: (nn.Linear(6, 8), nn.PReLU(8), nn.Linear(8, 3)),
+        lambda: (nn.Linear(6, 8), nn.Flatten(), nn.Linear(5 * 8, 3)),  # (N, 5, 8): channels come last
+        lambda: (nn.Linear(6, 8), nn.BatchNorm1d(5), nn.Linear(8, 3)),  # (N, 5, 8): a norm of the 5
+        lambda: (nn.Conv2d(1, 4, 1), nn.Linear(4, 3)),  # of the last dimension of an image
+        lambda: (nn.Conv2d(1, 4, 1), nn.Flatten(2), nn.Linear(4, 3)),
+    ],
+)
+def test_a_layer_that_mixes_channels_is_refused(layers):
     with pytest.raises(TypeError, match="isn't known which channel goes where"):
-        prune_channels(nn.Sequential(nn.Conv2d(1, 4, 1), nn.Linear(4, 3)))
+        prune_channels(nn.Sequential(*layers()))
+
+
+def test_what_has_no_chain_of_layers_is_refused():
     with pytest.raises(TypeError, match="without groups can be made slimmer"):
         prune_channels(nn.Sequential(nn.Conv2d(4, 4, 1, groups=2), nn.Conv2d(4, 4, 1)))
     layer = nn.Linear(4, 4)
     with pytest.raises(TypeError, match="occurs twice"):
         prune_channels(nn.Sequential(layer, nn.ReLU(), layer))
+    with pytest.raises(TypeError, match="a Sequential is needed, Linear came"):
+        prune_channels(layer)
+
+
+def test_layers_without_or_with_one_channel_stay():
+    for size in (0, 1):
+        slim = prune_channels(nn.Sequential(nn.Linear(6, size), nn.ReLU(), nn.Linear(size, 3)), 1.0)
+        assert slim(tt.randn(2, 6)).shape == (2, 3)
+        assert slim[0].weight.shape == (size, 6)
+
+
+def test_one_activation_may_occur_twice():
+    relu = nn.ReLU()
+    slim = prune_channels(nn.Sequential(nn.Linear(6, 8), relu, nn.Linear(8, 8), relu, nn.Linear(8, 3)))
+    assert slim(tt.randn(2, 6)).shape == (2, 3)
 
 
 # Low rank.

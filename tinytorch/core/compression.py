@@ -171,29 +171,49 @@ def prune_channels(model, amount=0.5):
 
     amount: a share or a number, of each layer. Raises TypeError where a layer stands that mixes channels.
     """
+    if not isinstance(model, Sequential):
+        raise TypeError(
+            f"prune_channels: a Sequential is needed, {type(model).__name__} came; in other models use "
+            "slim_outputs and slim_inputs, layer by layer"
+        )
     slim = deepcopy(model)
     chain = list(in_order(slim))
-    if len({id(layer) for layer in chain}) < len(chain):
-        raise TypeError("prune_channels: a layer occurs twice, so its channels are not free to choose")
     places = [i for i, layer in enumerate(chain) if isinstance(layer, (Linear, Conv2d))]
+    if len({chain[i] for i in places}) < len(places):
+        raise TypeError("prune_channels: a layer occurs twice, so its channels are not free to choose")
     for start, stop in pairwise(places):
-        keep, size = strongest_channels(chain[start], amount), len(chain[start].weight)
-        slim_outputs(chain[start], keep)
-        flat = isinstance(chain[start], Linear)
-        for layer in chain[start + 1 : stop + 1]:
+        first, *after = chain[start : stop + 1]
+        if not len(first.weight):
+            continue
+        keep, size, flat = strongest_channels(first, amount), len(first.weight), isinstance(first, Linear)
+        slim_outputs(first, keep)
+        for layer in after:
+            each, is_last = inputs_of(layer) / size, layer is after[-1]
             if isinstance(layer, Flatten) and (layer.start_dim, layer.end_dim) == (1, -1):
                 flat = True
-            elif isinstance(layer, BatchNorm):
-                slim_outputs(layer, spread_out(keep, layer.num_features // size))
-            elif layer is chain[stop] and flat == isinstance(layer, Linear):
-                slim_inputs(layer, spread_out(keep, layer.weight.shape[1] // size))
+            elif is_last and flat == isinstance(layer, Linear) and fits(first, flat, each):
+                slim_inputs(layer, spread_out(keep, int(each)))
+            elif isinstance(layer, BatchNorm) and fits(first, flat, each):
+                slim_outputs(layer, spread_out(keep, int(each)))
             elif type(layer).__name__ not in CHANNELWISE:
                 raise TypeError(
-                    f"prune_channels: between {chain[start]!r} and {chain[stop]!r} stands {layer!r}, "
+                    f"prune_channels: between {first!r} and {after[-1]!r} stands {layer!r}, "
                     "where it isn't known which channel goes where"
                 )
     slim.zero_grad()
     return slim
+
+
+def inputs_of(layer):
+    """How many channels a layer reads, or features a norm has; 0 for other modules."""
+    if isinstance(layer, (Linear, Conv2d)):
+        return layer.weight.shape[1]
+    return layer.num_features if isinstance(layer, BatchNorm) else 0
+
+
+def fits(first, flat, each):
+    """May a reader have `each` inputs for a channel? More than one only behind a Conv2d and a Flatten."""
+    return each == 1 or (flat and isinstance(first, Conv2d) and each == int(each))
 
 
 def spread_out(keep, each):
