@@ -172,6 +172,45 @@ def generate(tinytorch: Any, torch: Any) -> Contest:
     return contest
 
 
+def generate_with_caches(tinytorch: Any, torch: Any) -> Contest:
+    """256 characters, greedily, each computed once: keys and values stay in memory that is taken before."""
+    from tinytorch.core.memoization import Decoder
+    from tinytorch.core.transformers import GPT, GPTConfig
+
+    model, prompt = (
+        GPT(GPTConfig(vocab_size=65, block_size=257)),
+        tinytorch.zeros(1, 1, dtype=tinytorch.int64),
+    )
+    decoder = Decoder(model)
+    contest = {"tinytorch": lambda: decoder.generate(prompt, 256, temperature=0)}
+    if torch:
+        other = torch_gpt(torch, 65, 257, 4, 4, 128)
+        F = torch.nn.functional
+
+        def attend(attn: Any, x: Any, past: int, keys: Any, values: Any) -> Any:
+            B, _, C = x.shape
+            q, k, v = (p.view(B, 1, 4, C // 4).transpose(1, 2) for p in attn.c_attn(x).split(C, dim=2))
+            keys[:, :, past : past + 1], values[:, :, past : past + 1] = k, v
+            seen = slice(0, past + 1)
+            mixed = F.scaled_dot_product_attention(q, keys[:, :, seen], values[:, :, seen])
+            return attn.c_proj(mixed.transpose(1, 2).reshape(B, 1, C))
+
+        def write() -> None:
+            idx = torch.zeros(1, 1, dtype=torch.int64)
+            caches = [[torch.zeros(1, 4, 257, 32) for _ in range(2)] for _ in range(4)]
+            with torch.no_grad():
+                for past in range(256):
+                    x = other.wte(idx[:, -1:]) + other.wpe(torch.tensor([past]))
+                    for block, (keys, values) in zip(other.h, caches, strict=True):
+                        x = x + attend(block.attn, block.ln_1(x), past, keys, values)
+                        x = x + block.mlp(block.ln_2(x))
+                    new = other.lm_head(other.ln_f(x))[:, -1].argmax(-1, keepdim=True)
+                    idx = torch.cat([idx, new], 1)
+
+        contest["torch"] = write
+    return contest
+
+
 # name: (what it is, contest, repetitions that one round contains)
 WORKLOADS: dict[str, tuple[str, Callable[[Any, Any], Contest], int]] = {
     "layer-norm": ("layer norm 8192 × 128", forward_and_backward(layer_norm(8192, 128), 10), 10),
@@ -188,5 +227,6 @@ WORKLOADS: dict[str, tuple[str, Callable[[Any, Any], Contest], int]] = {
     "embedding-wide": ("the same, 50,000 × 64", forward_and_backward(embedding(50_000, 64), 5), 5),
     "attention": ("causal attention, 16 × 4 × 128 × 32", forward_and_backward(attention, 5), 5),
     "generate": ("256 tokens from a GPT 4 × 128, no cache", generate, 1),
+    "generate-cached": ("256 tokens from a GPT 4 × 128, KV cache", generate_with_caches, 1),
     "gpt": ("GPT 4 × 128, 16 × 128 tokens, Adam step", gpt_step, 1),
 }

@@ -12,6 +12,7 @@ https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.scaled_dot_pr
 """
 
 from functools import cache as once
+from functools import lru_cache
 from math import inf, prod, sqrt
 from typing import Any
 
@@ -23,6 +24,7 @@ from .autograd import derivative, softmax_input
 from .embeddings import RotaryEmbedding, apply_rotary
 from .layers import Linear, Module, Parameter, dropout, fill, linear, uniform_
 from .tensor import (
+    Op,
     add,
     bool_,
     float32,
@@ -41,9 +43,13 @@ from .tensor import (
 # As the formula says.
 
 
-def causal_mask(length, past=0):
-    """Which keys a query may see, bool (length, past + length): itself, all before it, the whole past."""
-    return wrap(np.tri(length, past + length, past, dtype=bool_))
+def causal_mask(length, past=0, window=None):
+    """Which keys a query may see, bool (length, past + length): itself, all before it, the whole past; with a
+    window, only the last `window` of these."""
+    mask = np.tri(length, past + length, past, dtype=bool_)
+    if window is not None:
+        mask &= ~np.tri(length, past + length, past - window, dtype=bool_)
+    return wrap(mask)
 
 
 @op
@@ -429,8 +435,8 @@ class CausalSelfAttention(Module):
         self.rotary: Any = RotaryEmbedding(embed_dim // num_heads) if rotary else None
 
     def forward(self, input, cache=None):
-        """`cache` holds the keys and values of earlier positions: len(cache) of them, and
-        cache.update(key, value), each (B, h, T, d), appends these and returns all, as module 17 does it."""
+        """`cache` knows the keys and values of len(cache) earlier positions, and cache.update(key, value),
+        each (B, h, T, d), appends these and returns all, or those in its `window`, as module 17 does it."""
         past = 0 if cache is None else len(cache)
         qkv = self.c_attn(input)  # (B, T, 3 C)
         if self.rotary is not None:
@@ -446,21 +452,44 @@ class CausalSelfAttention(Module):
     def turned(self, qkv, past):
         """Queries and keys turned; the values' angle is 0."""
         B, T, _ = qkv.shape
-        cos, sin = (x.array[:, None, None] for x in self.rotary(T, past))  # (T, 1, 1, d/2)
-        cos = np.concatenate([cos, cos, np.ones_like(cos)], 1)  # (T, 3, 1, d/2)
-        sin = np.concatenate([sin, sin, np.zeros_like(sin)], 1)
+        cos, sin = turns(self.rotary.dim, self.rotary.base, T, past)  # (T, 3, 1, d/2)
         parts = reshape(qkv, (B, T, 3, self.num_heads, self.embed_dim // self.num_heads))
         return reshape(apply_rotary(parts, cos, sin), qkv.shape)
 
     def with_cache(self, qkv, cache, past, dropout_p):
         B, T, _ = qkv.shape
+        if cache is not None and T == 1 and not dropout_p and not Op.engine.is_recording(qkv):
+            return self.one_more(qkv, cache)
         parts = reshape(qkv, (B, T, 3, self.num_heads, self.embed_dim // self.num_heads))
         q, k, v = permute(parts, (2, 0, 3, 1, 4))  # (B, h, T, d) each
+        window, mask = getattr(cache, "window", None), None
         if cache is not None:
             k, v = cache.update(k, v)
-        mask = wrap(np.asarray(causal_mask(T, past).array, like=qkv.array)) if past and T > 1 else None
-        mixed = scaled_dot_product_attention(q, k, v, mask, dropout_p, is_causal=not past)  # (B, h, T, d)
+        if (past and T > 1) or (window and window < T):
+            mask = wrap(np.asarray(causal_mask(T, k.shape[2] - T, window).array, like=qkv.array))
+        is_causal = not past and mask is None
+        mixed = scaled_dot_product_attention(q, k, v, mask, dropout_p, is_causal)  # (B, h, T, d)
         return reshape(permute(mixed, (0, 2, 1, 3)), (B, T, self.embed_dim))
+
+    def one_more(self, qkv, cache):
+        """`with_cache` for one new position and no history: so little work that each Op would count."""
+        q, k, v = heads_of(qkv.array, self.num_heads, 3)  # (B, h, 1, d) each
+        k, v = (x.array for x in cache.update(wrap(k), wrap(v)))  # (B, h, S, d)
+        weights = (q * (1 / sqrt(q.shape[3]))) @ k.swapaxes(2, 3)  # (B, h, 1, S)
+        weights -= weights.max(-1, keepdims=True)
+        np.exp(weights, out=weights)
+        mixed = weights @ v  # (B, h, 1, d)
+        mixed /= weights.sum(-1, keepdims=True)
+        return wrap(mixed.reshape(len(mixed), 1, self.embed_dim))
 
     def extra_repr(self):
         return f"{self.embed_dim}, num_heads={self.num_heads}, dropout={self.dropout}"
+
+
+@lru_cache(maxsize=4)
+def turns(dim, base, length, past):
+    """cos and sin, each (length, 3, 1, dim/2), for queries, keys and values at positions from `past` on. All
+    blocks of a model ask for the same ones, one after another."""
+    cos, sin = (x.array[:, None, None] for x in RotaryEmbedding(dim, base)(length, past))
+    cos = np.concatenate([cos, cos, np.ones_like(cos)], 1)
+    return cos, np.concatenate([sin, sin, np.zeros_like(sin)], 1)

@@ -91,7 +91,10 @@ def normalized_rows(input, weight, bias, dims, eps, centered, rows):
             if shift is not None:
                 y += shift[: len(y)]
 
-    parallel(work, len(x), grain=tile_rows(x))
+    if len(x) == 1:
+        work(0, 1)  # one token: asking for threads would take longer than the norm
+    else:
+        parallel(work, len(x), grain=tile_rows(x))
     return result
 
 
@@ -315,12 +318,8 @@ class GPT(Module):
         A target of -100 does not count. cache: one for each block, see CausalSelfAttention; idx then holds
         the tokens after those that the caches hold.
         """
-        past = 0 if cache is None else len(cache[0])
         length = idx.shape[-1]
-        if past + length > self.config.block_size:
-            raise ValueError(
-                f"GPT: {past + length} tokens came, block_size is {self.config.block_size}; crop the sequence"
-            )
+        past = self.past(cache, length)
         x = self.transformer.wte(idx)  # (B, T, C)
         if "wpe" in self.transformer:
             x = add(x, self.transformer.wpe(length, past))
@@ -332,6 +331,18 @@ class GPT(Module):
             return logits, None
         rows = reshape(logits, (-1, self.config.vocab_size))
         return logits, cross_entropy(rows, reshape(targets, (-1,)))
+
+    def past(self, cache, length):
+        """How many positions the caches hold; checks that there is room for `length` more."""
+        if cache is not None and len(cache) != self.config.n_layer:
+            raise ValueError(f"GPT: {self.config.n_layer} blocks need a cache each, {len(cache)} came")
+        past = 0 if cache is None else len(cache[0])
+        slides = cache is not None and getattr(cache[0], "window", None) is not None
+        if past + length > self.config.block_size and not (slides and self.config.positions == "rotary"):
+            raise ValueError(
+                f"GPT: {past + length} tokens came, block_size is {self.config.block_size}; crop the sequence"
+            )
+        return past
 
     def generate(self, idx, max_new_tokens, **settings):
         """`generate` with this model."""
@@ -396,7 +407,7 @@ def generate(
     only from the k most probable; top_p: only from the most probable that together reach p. stop_tokens: a
     sequence ends after one of them, and is filled up with it until all have ended. generator: a Generator or
     a seed. The model sees the last block_size tokens; with a cache, each token once, and no more than
-    block_size in all.
+    block_size in all, unless a window slides over rotary positions.
     """
     check_generate(idx, max_new_tokens, temperature, top_k, top_p)
     if isinstance(generator, int):
@@ -405,7 +416,7 @@ def generate(
     model.eval()
     try:
         with no_grad():
-            fed, ended = idx, np.zeros(len(idx), bool)
+            fed, ended, stops = idx, np.zeros(len(idx), bool), list(stop_tokens)
             for _ in range(max_new_tokens):
                 logits, _ = model(fed[:, -block_size:] if cache is None else fed, cache=cache)
                 new = sample(logits[:, -1].array, temperature, top_k, top_p, generator)  # (B,)
@@ -413,9 +424,10 @@ def generate(
                 new = np.where(np.asarray(ended, like=last), last, new).astype(last.dtype)
                 idx = cat([idx, wrap(new[:, None])], 1)
                 fed = idx if cache is None else wrap(new[:, None])
-                ended |= np.isin(new if isinstance(new, np.ndarray) else new.get(), list(stop_tokens))
-                if ended.all():
-                    break
+                if stops:
+                    ended |= np.isin(new if isinstance(new, np.ndarray) else new.get(), stops)
+                    if ended.all():
+                        break
     finally:
         model.train(was_training)
     return idx
