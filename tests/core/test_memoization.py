@@ -20,6 +20,7 @@ from tinytorch.core.memoization import (
     memoize,
     seconds_per_token,
 )
+from tinytorch.core.quantization import quantize
 from tinytorch.core.tensor import matmul, permute, reshape, tensor, wrap
 from tinytorch.core.transformers import GPT, GPTConfig
 from tinytorch.optim import AdamW
@@ -366,6 +367,14 @@ def test_a_layer_of_another_class_is_called():
     np.testing.assert_allclose(
         in_steps(Decoder(model), ids, make_caches(model, 2), [1] * 8), whole, atol=1e-5
     )
+
+
+def test_a_quantized_model_writes_the_same_with_caches(rotary):
+    small = quantize(rotary)
+    expected = small.generate(text(2, 3), 20, temperature=0).array
+    for writer in (small, Decoder(small)):
+        out = writer.generate(text(2, 3), 20, temperature=0, cache=make_caches(small, 2)).array
+        assert out.tolist() == expected.tolist()
 
 
 def test_a_decoder_follows_the_parameters(rotary):

@@ -4,7 +4,7 @@ memoize    a function's results, kept under the contents of its arguments. Michi
            https://doi.org/10.1038/218019a0
 KVCache    a block's keys and values, kept under their positions. In a causal model nothing that comes later
            changes them, so to write one more token only its own key and value are new. Pope et al. 2022,
-           section 3, https://arxiv.org/abs/2211.05102
+           https://arxiv.org/abs/2211.05102
 
 Without a cache, token n of a text costs n positions; with it one, and a look at n keys. The price is memory:
 2 numbers (a key's and a value's) for each feature, block, position and member of the batch.
