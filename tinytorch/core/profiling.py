@@ -13,6 +13,7 @@ matrix takes 2 m n. As in PyTorch's FlopCounterMode, the bias of a product does 
 """
 
 import json
+import sys
 import threading
 import tracemalloc
 from collections import defaultdict
@@ -68,18 +69,26 @@ class Timing(NamedTuple):
 def measure(function, repeat=9, warm_up=1):
     """Call function() `repeat` times, after `warm_up` calls that do not count. Returns a Timing in seconds.
 
-    Raises ValueError for a repeat below 1.
+    In a browser, whose clock is coarse, a time is the mean of as many calls as take at least 5 ms together;
+    without a warm-up it is that of one call, and may be 0. Raises ValueError for a repeat below 1.
     """
     if repeat < 1:
         raise ValueError(f"measure: repeat is a number from 1, {repeat} came")
     for _ in range(warm_up):
         function()
-    seconds = []
-    for _ in range(repeat):
-        begin = perf_counter()
-        function()
-        seconds.append(perf_counter() - begin)
+    calls, shortest = 1, 0.005 if sys.platform == "emscripten" and warm_up else 0.0
+    while shortest and timed(function, calls) < shortest:
+        calls *= 2
+    seconds = [timed(function, calls) / calls for _ in range(repeat)]
     return Timing(median(seconds), min(seconds), max(seconds))
+
+
+def timed(function, calls):
+    """Seconds of so many calls."""
+    begin = perf_counter()
+    for _ in range(calls):
+        function()
+    return perf_counter() - begin
 
 
 # Operations and bytes of one call of an Op, from its arrays.

@@ -533,7 +533,7 @@ def compare(model, other, *inputs, repeat=9):
     with no_grad():
         first, second = run(model), run(other)
         # In turns, so that a machine that is busy for a while slows down both.
-        rounds = [[measure(partial(run, m), 1, 0).median for m in (model, other)] for _ in range(repeat)]
+        rounds = [[measure(partial(run, m), 1).median for m in (model, other)] for _ in range(repeat)]
     seconds = tuple(np.median(rounds, 0).tolist())
     difference = np.abs(first.array - second.array).max(initial=0)
     return Comparison((model_nbytes(model), model_nbytes(other)), seconds, float(difference))
