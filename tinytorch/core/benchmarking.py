@@ -38,7 +38,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def bootstrap(statistic, *samples, confidence=0.95, resamples=2000, seed=0):
+def bootstrap(statistic, *samples, confidence=0.95, resamples=1000, seed=0):
     """The percentile bootstrap Interval of statistic(*samples).
 
     `samples` are arrays (n,) that belong together: number i of each was measured in the same round, and
@@ -101,7 +101,9 @@ class Comparison(NamedTuple):
     @property
     def verdict(self):
         """What may be said of the two, in words."""
-        interval = f"{self.confidence:.0%} interval {self.low:.3f} to {self.high:.3f}, {self.rounds} rounds"
+        interval = (
+            f"{100 * self.confidence:g} % interval {self.low:.3f} to {self.high:.3f}, {self.rounds} rounds"
+        )
         if self.differs:
             return f"{self.first} takes {self.ratio:.3f} times as long as {self.second} ({interval})"
         if self.rounds < least_rounds(self.confidence):
@@ -199,7 +201,7 @@ def accelerated_contestants(model, *inputs, tolerance=1e-3):
     Raises ValueError where an output moves by more than `tolerance` times the largest: a fast wrong answer is
     no contestant.
     """
-    models = {"as it is": model, "accelerated": accelerate(model)}
+    models = {"original": model, "accelerated": accelerate(model)}
     with no_grad():
         right, other = (m(*inputs).array for m in models.values())
     moved, largest = float(abs(other - right).max()), float(abs(right).max())
@@ -446,7 +448,8 @@ class SystemUnderTest:
         begin = self.clock()
         with no_grad():
             outputs = self.model(batch)
-        outputs = outputs.to("cpu").numpy() if isinstance(outputs, Tensor) else np.asarray(outputs)
+        outputs = outputs.array if isinstance(outputs, Tensor) else np.asarray(outputs)
+        outputs = outputs if isinstance(outputs, np.ndarray) else outputs.get()  # waits for the GPU
         return self.clock() - begin, outputs
 
     def result(self, scenario, metric, value, unit, accuracy, latencies, simulated=False):
