@@ -179,7 +179,7 @@ def blocks_of(tiles, outputs):
     row = 36 * columns * (channels + outputs)  # numbers for one row of tiles
     room = count * rows
     if isinstance(tiles, np.ndarray):
-        room = min(2 * TILE // max(row * tiles.itemsize, 1), ceil(room / get_num_threads()))
+        room = min(TILE // 2 // max(row * tiles.itemsize, 1), ceil(room / get_num_threads()))
     room = max(room, 1)
     images, step = max(room // max(rows, 1), 1), min(room, rows)
     places = [
