@@ -120,12 +120,13 @@ def environment():
     `processors` are those that this process may use, `threads` how many an Op uses, `load` the processes that
     wanted to run, on average over the last minute (None where the system does not say, as in a browser).
     """
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    built: Any = np.show_config(mode="dicts")
+    blas = built.get("Build Dependencies", {}).get("blas", {})
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "blas": f"{blas.get('name')} {blas.get('version', '')}".strip(),
+        "blas": f"{blas.get('name', 'none')} {blas.get('version', '')}".strip(),
         "system": platform.system(),
         "machine": platform.machine(),
         "processors": usable,
@@ -492,12 +493,12 @@ class SystemUnderTest:
         them are answered within `bound` seconds.
 
         Service times are measured, of `measured` queries or more. Arrivals and waiting are computed
-        (`queue_latencies`), for `queries` queries (None: queries_needed(0.99)) with service times drawn from
-        the measured ones. So a slow moment strikes single queries here, not a whole row of them.
+        (`queue_latencies`), for `queries` queries (None: queries_needed(0.99)) with the measured times over
+        and over, in a random order. So a slow moment strikes single queries here, not a whole row of them.
         """
         seconds, accuracy = self.ask(measured, 1)
         rng = np.random.default_rng([self.seed, 1])
-        service = rng.choice(seconds, queries_needed(0.99) if queries is None else queries)
-        rate, latencies = largest_rate(service, bound, seed=self.seed)
+        service = np.resize(seconds, queries_needed(0.99) if queries is None else queries)
+        rate, latencies = largest_rate(rng.permutation(service), bound, seed=self.seed)
         metric = f"rate with 99 % within {1e3 * bound:g} ms"
         return self.result("Server", metric, rate, "queries/s", accuracy, latencies, simulated=True)
