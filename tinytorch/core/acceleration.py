@@ -461,7 +461,7 @@ def ladder(images=4, channels=64, outputs=64, size=32, repeat=9, count=None):
     machines = {}
     for used in {1, count}:
         with threads(used):
-            machines[used] = measure_machine((512,), 1 << 24, 3)
+            machines[used] = measure_machine((64, 128, 512), 1 << 24, 3)
     rows = []
     for name, way in rungs.items():
         machine = machines[count if name in ("threads", "compiled") else 1]
