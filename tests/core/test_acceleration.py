@@ -229,6 +229,7 @@ def test_a_layer_that_occurs_twice_still_does():
     [
         {"kernel_size": 5}, {"kernel_size": 3, "stride": 2}, {"kernel_size": 3, "groups": 2},
         {"kernel_size": 3, "dilation": 2}, {"kernel_size": 3, "padding": 3},
+        {"kernel_size": 3, "dtype": tt.float16},
     ],
 )  # fmt: skip
 def test_other_layers_stay(settings):

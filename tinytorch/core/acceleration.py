@@ -50,7 +50,7 @@ from .spatial import (
     patches,
     window_of,
 )
-from .tensor import int64, op, zeros
+from .tensor import float32, float64, int64, op, zeros
 
 # The rungs up to fused. Images are (N, H, W, C), kernels (O, C, 3, 3); each rung gives relu(conv(x) + bias),
 # (N, H, W, O), with padding 1.
@@ -290,13 +290,13 @@ def conv2d_winograd(input, weight, bias=None, padding=0):
     """conv2d with a 3x3 kernel and stride 1: (N, C, H, W), (O, C, 3, 3), bias (O,) -> (N, O, Ho, Wo).
 
     padding: 0, 1 or 2, a pair of them, "valid" or "same". float32 or float64. The transforms multiply by
-    numbers between 1/576 and 100, so that rounding errors grow: in float32, to some 1e-5 of the largest.
+    numbers from 1/576 to 64, so that rounding errors grow: in float32, to some 1e-5 of the largest.
     Raises ValueError for other kernels and sizes, TypeError for other dtypes.
     """
     check_weight("conv2d_winograd", batched("conv2d_winograd", input, lambda x: x), weight, 1, 1)
     if weight.shape[2:] != (3, 3):
         raise ValueError(f"conv2d_winograd: 3x3 kernels are needed, {weight.shape} came; use conv2d")
-    if not input.dtype == weight.dtype in (np.float32, np.float64):
+    if not input.dtype == weight.dtype in (float32, float64):
         came = f"{input.dtype} and {weight.dtype}"
         raise TypeError(f"conv2d_winograd: float32 or float64 is needed for both, {came} came")
     window = window_of(3, 1, padding, 1)
@@ -317,6 +317,8 @@ class WinogradConv2d(Conv2d):
 def runs_by_winograd(layer):
     """Can this layer, and does it halve the operations for 64 tiles? From about 60 channels on both sides."""
     if type(layer) is not Conv2d or (layer.kernel_size, layer.stride) != ((3, 3), (1, 1)):
+        return False
+    if layer.weight.dtype not in (float32, float64):
         return False
     if layer.dilation != (1, 1) or layer.groups != 1 or max(window_of(3, 1, layer.padding, 1).padding)[0] > 2:
         return False
