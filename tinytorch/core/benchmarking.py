@@ -303,7 +303,7 @@ def percentile(values, share):
 
 def queries_needed(share, confidence=0.99):
     """How many queries it takes to know a percentile: with this confidence the share of queries that keep to
-    the latency is within a twentieth of 1 - share. Reddi et al. 2019, section V.
+    the latency is within a twentieth of 1 - share (Reddi et al. 2019, on statistical confidence).
     """
     if not 0 < share < 1 or not 0 < confidence < 1:
         raise ValueError(
