@@ -63,7 +63,7 @@ def test_core_shows_a_row_of_the_derivative_table(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("```{core} tensor.matmull\n```", "has no 'matmull'; did you mean matmul"),
-        ("```{core} tensro.matmul\n```", "there is no tinytorch/core/tensro.py; there are activations, "),
+        ("```{core} tensro.matmul\n```", "there is no tinytorch/core/tensro.py; there are acceleration, "),
         ("```{journey} flow\n```", "there is no diagram 'flow'; there are learning-flow, "),
         ("```{mermaid}\nflowchart LR\n  a --> b\n```", "say in words what the diagram shows, as :alt:"),
         ("```{namespace} tinytorch.nnn\n```", "there is no tinytorch.nnn"),
