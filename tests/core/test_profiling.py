@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 import tracemalloc
 from itertools import pairwise
 
@@ -89,7 +90,10 @@ def test_buffers_have_bytes_and_are_no_parameters():
 def test_a_timing_counts_the_calls_and_orders_its_numbers():
     calls = []
     timing = measure(lambda: calls.append(1), repeat=5, warm_up=2)
-    assert len(calls) == 7
+    if sys.platform == "emscripten":  # as many together as the browser's coarse clock needs
+        assert len(calls) > 7
+    else:
+        assert len(calls) == 7
     assert 0 <= timing.fastest <= timing.median <= timing.slowest
 
 
