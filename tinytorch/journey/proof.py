@@ -3,21 +3,23 @@ is caught and answered by its own diagnosis.
 """
 
 from collections.abc import Iterator
-from importlib import import_module, resources
+from importlib import import_module
 from itertools import pairwise
+from pathlib import Path
 
 from . import source
 from .checking import Exercise, diagnose, failures_of, run_checks
 from .checks import exercises_of
 from .manifest import Module
 
+REFERENCE = Path(__file__).resolve().parents[1] / "core"
 LEAST_CHECKS = LEAST_HINTS = LEAST_MISTAKES = 2
 TELLING = 24  # characters from which a line of an answer says something
 
 
 def reference_source(module: Module) -> str:
     """The text of a module's file in this package."""
-    return resources.files("tinytorch").joinpath("core", f"{module.slug}.py").read_text(encoding="utf-8")
+    return (REFERENCE / f"{module.slug}.py").read_text(encoding="utf-8")
 
 
 def stub_source(module: Module) -> str:
