@@ -57,7 +57,9 @@ class Mistake:
             return self.text
         for old, new in self.changes:
             if old not in reference:
-                raise source.SourceError(f"the mistake {self.diagnosis!r} changes {old!r}, which is not there")
+                raise source.SourceError(
+                    f"the mistake {self.diagnosis!r} changes {old!r}, which is not there"
+                )
             reference = reference.replace(old, new)
         return reference
 
@@ -109,9 +111,7 @@ class Exercises:
 
     all: dict[str, Exercise]
 
-    def add(
-        self, name: str, *, prompt: str, hints: Sequence[str], mistakes: Sequence[Mistake]
-    ) -> Exercise:
+    def add(self, name: str, *, prompt: str, hints: Sequence[str], mistakes: Sequence[Mistake]) -> Exercise:
         self.all[name] = Exercise(self.module, name, prompt, tuple(hints), tuple(mistakes))
         return self.all[name]
 
@@ -269,7 +269,11 @@ def _difference(got: Any, expected: Any, rtol: float, atol: float) -> list[str] 
     """Notes on what differs; None where nothing does."""
     have, want = _array(got), _array(expected)
     if want is None and have is None:
-        if isinstance(expected, float) and isinstance(got, (int, float, np.number)) and not isinstance(got, bool):
+        if (
+            isinstance(expected, float)
+            and isinstance(got, (int, float, np.number))
+            and not isinstance(got, bool)
+        ):
             return None if np.isclose(got, expected, rtol, atol, equal_nan=True) else []
         if isinstance(expected, (list, tuple)) and type(got) is type(expected) and len(got) == len(expected):
             pairs = zip(got, expected, strict=True)

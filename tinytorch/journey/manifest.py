@@ -1,8 +1,8 @@
 """journey.toml, read and checked: the twenty modules, the milestones, and what leads through them.
 
-    >>> from tinytorch.journey.manifest import journey
-    >>> journey().module("autograd").needs
-    (1,)
+>>> from tinytorch.journey.manifest import journey
+>>> journey().module("autograd").needs
+(1,)
 """
 
 import tomllib
@@ -74,6 +74,8 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Milestone:
+    """`proves`: the scripts in `folder` that have to pass; `also`: its other scripts."""
+
     number: int
     slug: str
     title: str
@@ -83,7 +85,9 @@ class Milestone:
     history: str
     datasets: tuple[str, ...]
     folder: str
+    proves: tuple[str, ...]
     released: bool
+    also: tuple[str, ...] = ()
     north_star: bool = False
     bars: tuple[Bar, ...] = ()
 
@@ -214,6 +218,12 @@ class Journey:
             if milestone.number == number:
                 return milestone
         raise KeyError(f"there is no milestone {number!r}; they run from 1 to {len(self.milestones)}")
+
+    def required(self, milestone: Milestone) -> tuple[Module, ...]:
+        """The modules that have to be the reader's own: what the milestone is built on, and the Foundation."""
+        needed = self.all_needs(*milestone.needs)
+        needed |= {module.number for module in self.modules_of(self.tiers[0].name)}
+        return tuple(m for m in self.modules if m.number in needed and m.number <= milestone.unlocked_after)
 
     def modules_of(self, tier: str) -> tuple[Module, ...]:
         return tuple(module for module in self.modules if module.tier == tier)

@@ -7,6 +7,7 @@ comments and blank lines included.
 import ast
 import hashlib
 from collections.abc import Callable, Iterable
+from types import CodeType
 from typing import NamedTuple
 
 
@@ -108,7 +109,11 @@ def is_stub(node: ast.FunctionDef) -> bool:
 
 def fingerprint(text: str, name: str) -> str:
     """SHA-256 of what a function says to Python: layout and comments do not count."""
-    return hashlib.sha256(ast.unparse(functions(text)[name].node).encode()).hexdigest()
+    return fingerprint_of(functions(text)[name].node)
+
+
+def fingerprint_of(node: ast.FunctionDef) -> str:
+    return hashlib.sha256(ast.unparse(node).encode()).hexdigest()
 
 
 def stub(text: str, prompts: dict[str, str]) -> str:
@@ -149,6 +154,24 @@ def replace(text: str, solutions: dict[str, str]) -> str:
 def fill(text: str, reference: str, names: Iterable[str]) -> str:
     """The file with these functions taken from the reference: what the reader has not solved yet."""
     return replace(text, {name: function(reference, name) for name in names})
+
+
+def compiled(text: str, path: str, reference: str, names: Iterable[str]) -> CodeType:
+    """The reader's file as code, with the reference's functions of these names in it.
+
+    The reader's own lines keep their numbers. Names that the file does not have are left out.
+    """
+    tree, others, wanted = ast.parse(text), functions(reference), set(names)
+
+    def visit(body: list[ast.stmt], prefix: str) -> None:
+        for place, node in enumerate(body):
+            if isinstance(node, ast.FunctionDef) and prefix + node.name in wanted:
+                body[place] = others[prefix + node.name].node
+            elif isinstance(node, ast.ClassDef):
+                visit(node.body, f"{prefix}{node.name}.")
+
+    visit(tree.body, "")
+    return compile(tree, path, "exec")
 
 
 def _exchange(text: str, new: "dict[str, Callable[[Function, list[str]], str]]") -> str:
