@@ -1,7 +1,7 @@
 """`tito`, the command line of TinyTorch. From a clone: `python tito.py`; installed: `tito`.
 
-The tool itself runs on the reference's modules, so that it works whatever state the reader's are in; it hands the
-reader's workspace to the processes that run the reader's code.
+The tool itself runs on the reference's modules, so that it works whatever state the reader's are in; it
+hands the reader's workspace to the processes that run the reader's code.
 """
 
 import os
@@ -13,7 +13,7 @@ def main() -> None:
     asked = os.environ.get(VARIABLE)
     os.environ[VARIABLE] = "off"
     try:
-        import tinytorch.core
+        import tinytorch.core  # noqa: F401
     except ModuleNotFoundError as error:
         if error.name != "numpy":
             raise

@@ -59,8 +59,9 @@ def pack(archive: Archive, version: str) -> bytes:
 def unpack(data: bytes) -> Archive:
     """The contents of a zip file. Nothing is written anywhere.
 
-    Raises ArchiveError for a file that is no zip or damaged, a name that a workspace does not have (so no path leads
-    out of it), a name twice, too much data, text that is not UTF-8, a format that is not known, or no progress file.
+    Raises ArchiveError for a file that is no zip or damaged, a name that a workspace does not have (so no
+    path leads out of it), a name twice, too much data, text that is not UTF-8, a format that is not known,
+    or no progress file.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as zipped:

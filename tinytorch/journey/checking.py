@@ -9,7 +9,8 @@ A file of `tinytorch/journey/checks/` holds the exercises of one module:
         prompt="Each element below zero becomes zero; the others stay as they are.",
         hints=("Compare each element with 0 and keep the larger.", "np.maximum does that for a whole array."),
         mistakes=(
-            swap("np.maximum(input, zeros_beside(input))", "np.abs(input)", "A negative number became positive."),
+            swap("np.maximum(input, zeros_beside(input))", "np.abs(input)", "A negative number became
+            positive."),
         ),
     )
 
@@ -17,9 +18,10 @@ A file of `tinytorch/journey/checks/` holds the exercises of one module:
     def _():
         call(activations.relu, tensor([-2.0, 0.0, 3.0])).gives([0.0, 0.0, 3.0])
 
-A check is a plain function that returns, or raises CheckFailed with what was called, what came and what should have come.
-A known mistake is a wrong solution. If the reader's function fails the same checks with the same values, it is that
-mistake, and its one-sentence diagnosis is shown: nobody has to write code that recognizes a mistake.
+A check is a plain function that returns, or raises CheckError with what was called, what came and what
+should have come. A known mistake is a wrong solution. If the reader's function fails the same checks with
+the same values, it is that mistake, and its one-sentence diagnosis is shown: nobody has to write code that
+recognizes a mistake.
 """
 
 import contextlib
@@ -119,7 +121,7 @@ class Exercises:
 # What checks say
 
 
-class CheckFailed(AssertionError):
+class CheckError(AssertionError):
     """A check's answer: what was called, what came, what should have come."""
 
     def __init__(self, call: str, got: str, expected: str, notes: Iterable[str] = (), value: Any = None):
@@ -149,7 +151,7 @@ class Seen:
             self.fails(expected, [note] if note else [])
 
     def fails(self, expected: str, notes: Iterable[str] = ()) -> NoReturn:
-        raise CheckFailed(self.words, shown(self.value), expected, notes, self.value)
+        raise CheckError(self.words, shown(self.value), expected, notes, self.value)
 
 
 def see(words: str, value: Any) -> Seen:
@@ -163,7 +165,7 @@ def call(function: Any, *args: Any, **kwargs: Any) -> Seen:
 
 
 def call_in_words(function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> str:
-    name = getattr(function, "__qualname__", None) or getattr(function, "__name__", str(function))
+    name = str(getattr(function, "__qualname__", None) or getattr(function, "__name__", function))
     given = [shown(arg, short=True) for arg in args]
     given += [f"{key}={shown(value, short=True)}" for key, value in kwargs.items()]
     return f"{name.removeprefix('_')}({', '.join(given)})"
@@ -177,9 +179,9 @@ def raises(kind: type[BaseException], function: Any, *args: Any, says: str = "",
         value = function(*args, **kwargs)
     except kind as error:
         if says.lower() not in str(error).lower():
-            raise CheckFailed(words, f"{type(error).__name__}: {error}", expected, (), str(error)) from None
+            raise CheckError(words, f"{type(error).__name__}: {error}", expected, (), str(error)) from None
         return
-    raise CheckFailed(words, shown(value), expected, (), value)
+    raise CheckError(words, shown(value), expected, (), value)
 
 
 def gradients(
@@ -187,8 +189,8 @@ def gradients(
 ) -> None:
     """Backward through `function` against differences: analytic and numeric gradient, element by element.
 
-    inputs: float64 arrays; each becomes a Tensor that requires a gradient. The function's result is weighted with
-    fixed numbers and summed, so that every element of it counts.
+    inputs: float64 arrays; each becomes a Tensor that requires a gradient. The function's result is
+    weighted with fixed numbers and summed, so that every element of it counts.
     """
     from tinytorch.core.tensor import Tensor, tensor
 
@@ -206,10 +208,10 @@ def gradients(
     for number, (x, array) in enumerate(zip(tensors, arrays, strict=True), 1):
         which = words if len(arrays) == 1 else f"{words}, gradient of argument {number}"
         if not isinstance(x.grad, Tensor):
-            raise CheckFailed(which, "no gradient", f"one of shape {array.shape}", (), None)
+            raise CheckError(which, "no gradient", f"one of shape {array.shape}", (), None)
         analytic, numeric = x.grad.numpy(), np.zeros_like(array)
         if analytic.shape != array.shape:
-            raise CheckFailed(
+            raise CheckError(
                 which, f"a gradient of shape {analytic.shape}", f"shape {array.shape}", (), analytic
             )
         for index in np.ndindex(array.shape):
@@ -223,12 +225,12 @@ def gradients(
         if len(wrong_at):
             notes = ["element       analytic      numeric"]
             notes += [
-                f"{str(tuple(map(int, i))):<12} {analytic[tuple(i)]:>10.5g}   {numeric[tuple(i)]:>10.5g}"
+                f"{tuple(map(int, i))!s:<12} {analytic[tuple(i)]:>10.5g}   {numeric[tuple(i)]:>10.5g}"
                 for i in wrong_at[:6]
             ]
             if len(wrong_at) > 6:
                 notes.append(f"and {len(wrong_at) - 6} more of {array.size}")
-            raise CheckFailed(which, shown(analytic), shown(numeric), notes, analytic)
+            raise CheckError(which, shown(analytic), shown(numeric), notes, analytic)
 
 
 # Values in words
@@ -379,12 +381,14 @@ class Printed(io.TextIOBase):
 
 
 def run_check(check: Check, path: str = "") -> CheckResult:
-    """Run one check. Nothing that the checked code raises, SystemExit included, gets out, except KeyboardInterrupt."""
+    """Run one check. Nothing that the checked code raises, SystemExit included, gets out, except
+    KeyboardInterrupt.
+    """
     printed = Printed()
     try:
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed), same_luck():
             check.run()
-    except CheckFailed as failed:
+    except CheckError as failed:
         return CheckResult(
             check.title, False, failed.call, failed.got, failed.expected, failed.notes,
             printed=printed.text(), signature=failed.signature,
@@ -422,7 +426,9 @@ def _own_lines(error: BaseException, path: str) -> Iterator[str]:
 def run_checks(
     exercise: Exercise, path: str = "", began: Callable[[str], None] | None = None
 ) -> ExerciseResult:
-    """All checks of an exercise, on the function as it is now. `began` hears the title of each before it runs."""
+    """All checks of an exercise, on the function as it is now. `began` hears the title of each before it
+    runs.
+    """
     results = []
     for check in exercise.checks:
         if began:
@@ -464,10 +470,11 @@ def examine(
     began: Callable[[str, str], None] | None = None,
     ended: Callable[[ExerciseResult], None] | None = None,
 ) -> list[ExerciseResult]:
-    """Judge the functions of a reader's file one after the other, each on the reference's other functions and on the
-    reader's own that passed before.
+    """Judge the functions of a reader's file one after the other, each on the reference's other functions
+    and on the reader's own that passed before.
 
-    module: the running module, with the reference's functions in it; those of the reader that pass stay in it.
+    module: the running module, with the reference's functions in it; those of the reader that pass stay in
+    it.
     text: the reader's file; path: where it is. Raises SyntaxError if it is not Python.
     began, ended: hear each check before it runs and each exercise when it is judged.
     """

@@ -15,7 +15,9 @@ class LockedError(RuntimeError):
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:
-    """Write a file so that, whenever the machine stops, either the old or the new contents are there, whole."""
+    """Write a file so that, whenever the machine stops, either the old or the new contents are there,
+    whole.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
@@ -41,7 +43,8 @@ def remove_leftovers(folder: Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold this lock file while the block runs. The system lets go of it when the process ends, however it ends.
+    """Hold this lock file while the block runs. The system lets go of it when the process ends, however it
+    ends.
 
     Raises LockedError after LONGEST_WAIT seconds.
     """

@@ -1,8 +1,9 @@
 """Many readers' workspaces checked, none of which can disturb the others or the one who grades.
 
-Every module runs in a process of its own, in a folder of its own, with limits on time, memory and files, and behind a
-hook that refuses to write elsewhere, start processes or open connections. That keeps accidents and pranks apart. It is
-no jail: Python code that sets out to break the hook from inside can. Grade what you do not trust at all in a container.
+Every module runs in a process of its own, in a folder of its own, with limits on time, memory and files,
+and behind a hook that refuses to write elsewhere, start processes or open connections. That keeps accidents
+and pranks apart. It is no jail: Python code that sets out to break the hook from inside can. Grade what you
+do not trust at all in a container.
 """
 
 import os
@@ -43,8 +44,8 @@ def grade(
 ) -> Iterator[Grade]:
     """The grades of all submissions, in their order.
 
-    modules: only these (all); seconds, memory: limits for the checks of one module, memory in bytes where the system
-    can enforce it; finished: hears the name of each submission when it is done.
+    modules: only these (all); seconds, memory: limits for the checks of one module, memory in bytes where
+    the system can enforce it; finished: hears the name of each submission when it is done.
     """
     chosen = tuple(modules) or tuple(module for module in journey().modules if module.released)
 
@@ -77,12 +78,12 @@ def grade_one(path: Path, modules: Iterable[Module], seconds: float, memory: int
             if name.startswith("package/"):
                 (package / name.removeprefix("package/")).write_text(text, "utf-8")
         for module in modules:
-            text = found.files.get(f"source/{module.name}/{module.slug}.py")
-            if text is None:
+            source = found.files.get(f"source/{module.name}/{module.slug}.py")
+            if source is None:
                 for exercise in module.exercises:
                     yield Grade(path.name, module.name, exercise, "not started", 0, 0, "")
                 continue
-            yield from _grade_module(path.name, root, module, text, seconds, memory)
+            yield from _grade_module(path.name, root, module, source, seconds, memory)
 
 
 def _grade_module(

@@ -1,7 +1,7 @@
 """One function of a running module exchanged for another, and back.
 
-What is exchanged is the code inside the function object, so that everything which holds the function already (an Op,
-a table of derivatives, a module that imported it by name) runs the new one, too.
+What is exchanged is the code inside the function object, so that everything which holds the function
+already (an Op, a table of derivatives, a module that imported it by name) runs the new one, too.
 """
 
 import inspect
@@ -20,8 +20,8 @@ class Patch:
     Raises SourceError if the module has no function of that name, and whatever running the `def` raises
     (SyntaxError, a NameError in a decorator or a default).
 
-    module: the running module; name: the qualified name of the function; text: its new source, as it stands in
-    its file; path, line: where that is, for tracebacks.
+    module: the running module; name: the qualified name of the function; text: its new source, as it stands
+    in its file; path, line: where that is, for tracebacks.
     """
 
     def __init__(self, module: ModuleType, name: str, text: str, path: str, line: int = 1):
@@ -79,7 +79,9 @@ def _plain(value: Any) -> FunctionType:
 
 
 def _define(module: ModuleType, holder: Any, attribute: str, text: str, path: str, line: int) -> Any:
-    """Run a `def` as if it stood in its file: with the module's globals, and a class for super() in a method."""
+    """Run a `def` as if it stood in its file: with the module's globals, and a class for super() in a
+    method.
+    """
     text = textwrap.dedent(text)
     if holder is module:
         code = compile("\n" * (line - 1) + text, path, "exec")

@@ -3,7 +3,8 @@
 The command line and the page read and write the same file:
 
     {"version": 1, "path": "Complete Builder", "track": "", "current": "01_tensor",
-     "exercises": {"01_tensor": {"matmul": {"passed": "2026-01-31T12:00:00+00:00", "fingerprint": "…", "hints": 1,
+     "exercises": {"01_tensor": {"matmul": {"passed": "2026-01-31T12:00:00+00:00", "fingerprint": "…",
+     "hints": 1,
                                             "revealed": false}}},
      "modules": {"01_tensor": {"exported": "…", "sha256": "…", "yours": ["matmul"], "complete": true}},
      "milestones": {"3": [{"at": "…", "script": "…", "value": 97.9, "bar": 95.0, "passed": true, …}]},
@@ -14,7 +15,7 @@ The command line and the page read and write the same file:
 
 import json
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 VERSION = 1
@@ -84,8 +85,8 @@ class Progress:
             raise ProgressError(f"{where} is not a progress file: it has no version")
         if table["version"] > VERSION:
             raise ProgressError(
-                f"{where} was written by a newer TinyTorch (format {table['version']}, this one knows {VERSION}); "
-                "update TinyTorch"
+                f"{where} was written by a newer TinyTorch (format {table['version']}, "
+                f"this one knows {VERSION}); update TinyTorch"
             )
         try:
             return cls(
@@ -130,4 +131,4 @@ def _exported(entry: dict[str, Any]) -> Exported:
 
 
 def now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,5 +1,5 @@
-"""Are the exercises what they claim to be? For every one: the reference passes, the stub fails, and each known mistake
-is caught and answered by its own diagnosis.
+"""Are the exercises what they claim to be? For every one: the reference passes, the stub fails, and each
+known mistake is caught and answered by its own diagnosis.
 """
 
 from collections.abc import Iterator
@@ -8,9 +8,10 @@ from itertools import pairwise
 from pathlib import Path
 
 from . import source
-from .checking import Exercise, diagnose, failures_of, run_checks
+from .checking import Exercise, ExerciseResult, diagnose, failures_of, run_checks
 from .checks import exercises_of
 from .manifest import Module
+from .patching import patched
 
 REFERENCE = Path(__file__).resolve().parents[1] / "core"
 LEAST_CHECKS = LEAST_HINTS = LEAST_MISTAKES = 2
@@ -83,10 +84,8 @@ def _problems_of(exercise: Exercise, reference: str) -> Iterator[str]:
             yield f"the mistakes {diagnosis!r} and {other!r} fail alike"
 
 
-def run_checks_on(exercise: Exercise, text: str):
+def run_checks_on(exercise: Exercise, text: str) -> ExerciseResult:
     """The result of an exercise's checks on a function of this source."""
-    from .patching import patched
-
     with patched(import_module(f"tinytorch.core.{exercise.module}"), exercise.name, text, "<known mistake>"):
         return run_checks(exercise)
 

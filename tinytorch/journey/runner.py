@@ -1,8 +1,9 @@
-"""Checks run in a process of their own, so that no code of the reader's can hang, end or spoil the one that asks.
+"""Checks run in a process of their own, so that no code of the reader's can hang, end or spoil the one that
+asks.
 
-`check_file` is the asking side. The other side is this file, run as a script: it reads a job from its standard input,
-puts the reader's text in the place of one module of `tinytorch.core`, runs the checks, and appends what it learns to a
-file of JSON lines. What has no line there did not happen.
+`check_file` is the asking side. The other side is this file, run as a script: it reads a job from its
+standard input, puts the reader's text in the place of one module of `tinytorch.core`, runs the checks, and
+appends what it learns to a file of JSON lines. What has no line there did not happen.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +45,9 @@ class Limits:
 
 @dataclass
 class Report:
-    """How a module's file did. `error`: why it could not be checked at all, with the reader's lines in `trace`."""
+    """How a module's file did. `error`: why it could not be checked at all, with the reader's lines in
+    `trace`.
+    """
 
     module: str
     path: str
@@ -73,8 +77,8 @@ def check_file(
 
     text: the file, as read from `path`; workspace: whose other modules run (None: the reference's alone).
     names: the exercises to check (all of them).
-    whole: False fills what is not solved from the reference, so that each exercise is judged by itself. True runs
-    the file as it stands, and imports all of tinytorch on it.
+    whole: False fills what is not solved from the reference, so that each exercise is judged by itself.
+    True runs the file as it stands, and imports all of tinytorch on it.
     limit: seconds without news after which an exercise is stopped; folder: the working directory.
     """
     began = time.perf_counter()
@@ -273,7 +277,7 @@ def _serve(job: dict[str, Any], tell: Callable[..., None]) -> None:
 
     if job["whole"]:
         for exercise in chosen:
-            ended(run_checks(exercise, path, lambda title, name=exercise.name: began(name, title)))
+            ended(run_checks(exercise, path, partial(began, exercise.name)))
     else:
         examine(chosen, module, text, reference, path, began, ended)
     tell(done=True)
@@ -282,7 +286,8 @@ def _serve(job: dict[str, Any], tell: Callable[..., None]) -> None:
 def _alone(name: str) -> Any:
     """A module of this folder without its package, whose __init__ imports much more."""
     spec = importlib.util.spec_from_file_location(f"_{name}", Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -321,13 +326,15 @@ REFUSED = (
 )  # fmt: skip
 MOST_FILES = 50  # times that graded code may open a file to write
 CHANGING = {
-    "os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.chmod", "os.chown", "os.link", "os.symlink", "os.truncate",
-    "os.utime", "shutil.rmtree", "shutil.move", "shutil.copyfile", "os.chdir",
+    "os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.chmod", "os.chown", "os.link", "os.symlink",
+    "os.truncate", "os.utime", "shutil.rmtree", "shutil.move", "shutil.copyfile", "os.chdir",
 }  # fmt: skip
 
 
 def _fence(folder: str) -> Callable[[str, tuple[Any, ...]], None]:
-    """A hook, which cannot be taken off again, against writing outside of a folder and against other processes."""
+    """A hook, which cannot be taken off again, against writing outside of a folder and against other
+    processes.
+    """
 
     def outside(path: Any) -> bool:
         if isinstance(path, bytes):

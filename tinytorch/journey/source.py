@@ -1,12 +1,13 @@
 """A module's file as text: its functions found, emptied, exchanged and merged.
 
-Everything here takes the text of a Python file and gives text back. Whatever it does not have to change stays as it was,
-comments and blank lines included.
+Everything here takes the text of a Python file and gives text back. Whatever it does not have to change
+stays as it was, comments and blank lines included.
 """
 
 import ast
 import hashlib
 from collections.abc import Callable, Iterable
+from functools import partial
 from types import CodeType
 from typing import NamedTuple
 
@@ -134,7 +135,7 @@ def stub(text: str, prompts: dict[str, str]) -> str:
         doc = "" if has_doc else _docstring(prompts[found.name], indent)
         return f'{head}{doc}{indent}raise NotImplementedError("{found.name} is yours to write")\n'
 
-    return _exchange(text, {name: empty for name in prompts})
+    return _exchange(text, dict.fromkeys(prompts, empty))
 
 
 def _docstring(prompt: str, indent: str) -> str:
@@ -147,8 +148,14 @@ def _docstring(prompt: str, indent: str) -> str:
 
 
 def replace(text: str, solutions: dict[str, str]) -> str:
-    """The file with these functions exchanged: qualified name -> source. Raises SourceError for unknown ones."""
-    return _exchange(text, {name: lambda _, __, new=source: new for name, source in solutions.items()})
+    """The file with these functions exchanged: qualified name -> source. Raises SourceError for unknown
+    ones.
+    """
+    return _exchange(text, {name: partial(_given, source) for name, source in solutions.items()})
+
+
+def _given(source: str, found: Function, lines: list[str]) -> str:
+    return source
 
 
 def fill(text: str, reference: str, names: Iterable[str]) -> str:
@@ -228,8 +235,9 @@ def _key(node: ast.stmt, prefix: str) -> str:
 def merge(base: str, mine: str, new: str) -> Merged:
     """`mine` brought up to `new`, where both began as `base`: three versions of one stub file.
 
-    What the reader left alone comes from `new`, what the reader changed or added stays. Where both changed the
-    same part, the reader's stays and the part is named as a conflict. Raises SyntaxError if `mine` is not Python.
+    What the reader left alone comes from `new`, what the reader changed or added stays. Where both changed
+    the same part, the reader's stays and the part is named as a conflict. Raises SyntaxError if `mine` is
+    not Python.
     """
     was, has = ({unit.key: unit.text for unit in units(text)} for text in (base, mine))
     result: list[Unit] = []

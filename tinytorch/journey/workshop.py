@@ -6,7 +6,8 @@
     modules/.tito/stubs/05_autograd.py       the stub that the reader's file began as, for merging a newer one
     modules/.tito/backups/                   what a reset, an update or an import replaced
 
-Every file is written whole or not at all, and only after all that could fail. Errors are WorkshopError, for people.
+Every file is written whole or not at all, and only after all that could fail. Errors are WorkshopError, for
+people.
 """
 
 import contextlib
@@ -20,7 +21,8 @@ from typing import Literal
 
 from . import archive, source
 from .files import locked, remove_leftovers, write_atomically
-from .manifest import Milestone, Module, Path as LearningPath, Track, journey
+from .manifest import Milestone, Module, Track, journey
+from .manifest import Path as LearningPath
 from .progress import Exported, Progress, ProgressError, now
 from .runner import LONGEST_CHECK, Report, check_file
 from .workspace import VARIABLE, find_workspace
@@ -35,7 +37,8 @@ class WorkshopError(RuntimeError):
 
 @dataclass(frozen=True)
 class Overview:
-    """One module as it stands. solved: exercises whose function is the one that passed; written: no longer stubs.
+    """One module as it stands. solved: exercises whose function is the one that passed; written: no longer
+    stubs.
 
     standing: "ready" when all are solved but not exported, "changed" when the file is not the one exported.
     yours: how many exercises of the exported file are the reader's.
@@ -99,7 +102,9 @@ class Workshop:
     # Progress
 
     def progress(self) -> Progress:
-        """What is written down; an empty record where nothing is yet. Raises ProgressError for a damaged file."""
+        """What is written down; an empty record where nothing is yet. Raises ProgressError for a damaged
+        file.
+        """
         try:
             text = self.progress_file.read_text("utf-8")
         except FileNotFoundError:
@@ -110,7 +115,9 @@ class Workshop:
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[Progress]:
-        """The progress to change, held against other processes and written at the end, unless the block raises."""
+        """The progress to change, held against other processes and written at the end, unless the block
+        raises.
+        """
         with locked(self.tito / "lock"):
             progress = self.progress()
             yield progress
@@ -152,7 +159,9 @@ class Workshop:
         return made
 
     def reset(self, module: Module, exercise: str | None = None) -> Path:
-        """Bring back the stub of a module or of one exercise. What was there is kept; its place is returned."""
+        """Bring back the stub of a module or of one exercise. What was there is kept; its place is
+        returned.
+        """
         from .proof import stub_source
 
         text, stub = self.read(module), stub_source(module)
@@ -182,7 +191,9 @@ class Workshop:
         return kept
 
     def update(self, module: Module) -> source.Merged | None:
-        """Bring the reader's file up to the stub of this TinyTorch; None if it is. Conflicts keep the reader's part."""
+        """Bring the reader's file up to the stub of this TinyTorch; None if it is. Conflicts keep the
+        reader's part.
+        """
         from .proof import stub_source
 
         new = stub_source(module)
@@ -193,7 +204,7 @@ class Workshop:
             merged = source.merge(self.stub_file(module).read_text("utf-8"), text, new)
         except SyntaxError as error:
             raise WorkshopError(
-                f"{self.source_file(module)} is not Python in line {error.lineno}: {error.msg}. Mend it first."
+                f"{self.source_file(module)} is not Python in line {error.lineno}: {error.msg}."
             ) from None
         self.back_up(module, text)
         write_atomically(self.source_file(module), merged.text)
@@ -213,7 +224,9 @@ class Workshop:
     def check(
         self, module: Module, names: Iterable[str] | None = None, limit: float = LONGEST_CHECK
     ) -> Report:
-        """Run the checks of a module, or of some of its exercises, on the reader's file, and write down what passed."""
+        """Run the checks of a module, or of some of its exercises, on the reader's file, and write down
+        what passed.
+        """
         text = self.read(module)
         wanted = None if names is None else list(names)
         report = check_file(module, self.source_file(module), text, self.root, wanted, limit=limit)
@@ -240,8 +253,9 @@ class Workshop:
     ) -> tuple[Report, Path | None]:
         """Check the reader's file and export it. The path is None if nothing was exported.
 
-        All exercises have to pass, each by itself and then all together in the file as it stands, with the whole of
-        tinytorch imported on top. partial: export what passes; the reference's functions stand in for the rest.
+        All exercises have to pass, each by itself and then all together in the file as it stands, with the
+        whole of tinytorch imported on top. partial: export what passes; the reference's functions stand in
+        for the rest.
         """
         from .proof import reference_source
 
@@ -337,7 +351,7 @@ class Workshop:
                 if path.title == progress.path and (len(path.tracks) == 1 or track.title == progress.track):
                     return path, track
         raise WorkshopError(
-            f"The path {progress.path!r} {progress.track!r} is not one of this TinyTorch's. `tito path choose` sets it."
+            f"This TinyTorch has no path {progress.path!r} {progress.track!r}. `tito path choose` sets one."
         )
 
     def choose_path(self, path: LearningPath, track: Track) -> Module:
@@ -400,8 +414,8 @@ class Workshop:
     def import_zip(self, file: Path) -> archive.Archive:
         """Take over the modules and the progress of an exported workspace. Modules that it lacks stay.
 
-        The archive is read and checked as a whole first. From then on an interrupted import is finished by the next
-        `tito`: the archive waits in modules/.tito/incoming.zip until all of it is applied.
+        The archive is read and checked as a whole first. From then on an interrupted import is finished by
+        the next `tito`: the archive waits in modules/.tito/incoming.zip until all of it is applied.
         """
         try:
             data = file.read_bytes()

@@ -29,7 +29,8 @@ def receipt_in_words(receipt: dict[str, Any]) -> str:
     code = "your code" if yours else "the reference"
     if yours:
         code = f"your modules {', '.join(name[:2] for name, owner in whose.items() if owner == 'yours')}"
-    return f"{receipt.get('metric')}: {receipt.get('value')}, bar {receipt.get('bar')}, {receipt['at'][:10]}, {code}"
+    figure = f"{receipt.get('metric')}: {receipt.get('value')}, bar {receipt.get('bar')}"
+    return f"{figure}, {receipt['at'][:10]}, {code}"
 
 
 def levels(out: Console, shop: Workshop) -> RenderableType:

@@ -1,6 +1,8 @@
-"""The commands of `tito`. Each finds the workspace, asks tinytorch.journey to do the work, and shows the answer.
+"""The commands of `tito`. Each finds the workspace, asks tinytorch.journey to do the work, and shows the
+answer.
 
-Exit status: 0 it worked, 1 a check, a bar or a test was missed, 2 it could not be done, 130 it was interrupted.
+Exit status: 0 it worked, 1 a check, a bar or a test was missed, 2 it could not be done, 130 it was
+interrupted.
 """
 
 import json
@@ -14,9 +16,8 @@ import click
 from .. import __version__
 from ..journey.checks import exercises_of
 from ..journey.files import LockedError
-from ..journey.manifest import Module, journey
+from ..journey.manifest import Module, Track, journey
 from ..journey.manifest import Path as LearningPath
-from ..journey.manifest import Track
 from ..journey.progress import ProgressError
 from ..journey.runner import LONGEST_CHECK
 from ..journey.workshop import Workshop, WorkshopError
@@ -450,8 +451,11 @@ def milestone_list() -> None:
     out.print(table(out, shop))
 
 
-@milestone.command("run", context_settings={"ignore_unknown_options": True},
-                   epilog=example("tito milestone run 03", "tito milestone run 03 --mixed -- --epochs 2"))  # fmt: skip
+@milestone.command(
+    "run",
+    context_settings={"ignore_unknown_options": True},
+    epilog=example("tito milestone run 03", "tito milestone run 03 --mixed -- --seed 1"),
+)
 @click.argument("number", metavar="XX", type=click.IntRange(1, len(journey().milestones)))
 @click.option(
     "--mixed", is_flag=True, help="Run with the modules you have; the reference stands in for the rest."

@@ -37,10 +37,7 @@ def installation() -> Iterator[Finding]:
 
     version = ".".join(map(str, sys.version_info[:3]))
     yield "passed", f"TinyTorch {__version__} in {Path(__file__).parents[1]}", ""
-    if sys.version_info >= (3, 11):
-        yield "passed", f"Python {version}, {sys.executable}", ""
-    else:
-        yield "failed", f"Python {version}", "TinyTorch needs 3.11 or newer."
+    yield "passed", f"Python {version}, {sys.executable}", ""
     good = int(numpy.__version__.partition(".")[0]) >= 2
     cure = "" if good else "python -m pip install 'numpy>=2'"
     yield "passed" if good else "failed", f"NumPy {numpy.__version__}", cure
@@ -101,9 +98,7 @@ def workspace() -> Iterator[Finding]:
         yield (
             "failed",
             f"import tinytorch fails on your modules: {last}",
-            (
-                "tito module complete XX exports the module again; tito module unexport XX lets the reference run."
-            ),
+            ("tito module complete XX exports it again; tito module unexport XX lets the reference run."),
         )
     else:
         yield "passed", "import tinytorch works on your modules", ""
@@ -128,16 +123,16 @@ def modules(shop: Workshop, progress: Progress) -> Iterator[Finding]:
             yield (
                 "failed",
                 f"{screens.relative(package)} is not what tito exported",
-                (
-                    f"tito module complete {number} exports your file; tito module unexport {number} removes it."
-                ),
+                (f"tito module complete {number} exports yours; tito module unexport {number} removes it."),
             )
         if shop.outdated(module):
             yield "todo", f"{module.label} began as an older stub", f"tito module update {number}"
 
 
 def rebuild(shop: Workshop, out: Console) -> None:
-    """Make the progress anew from the reader's files: what passes is solved. A damaged file is kept beside it."""
+    """Make the progress anew from the reader's files: what passes is solved. A damaged file is kept beside
+    it.
+    """
     try:
         shop.progress()
     except ProgressError:

@@ -56,8 +56,8 @@ def summary(grades: list[Grade]) -> Table:
         if own[0].state == "unreadable":
             table.add_row(name, "unreadable", own[0].remark)
             continue
-        total, passed = Counter(each.module for each in own), Counter()
-        passed.update(each.module for each in own if each.state == "passed")
+        total = Counter(each.module for each in own)
+        passed = Counter(each.module for each in own if each.state == "passed")
         parts = [f"{module[:2]}: {passed[module]}/{total[module]}" for module in total if passed[module]]
         table.add_row(name, f"{sum(passed.values())} of {len(own)}", "  ".join(parts))
     return table

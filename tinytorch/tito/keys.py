@@ -9,7 +9,9 @@ Reader = Callable[[float], str]
 
 @contextlib.contextmanager
 def keys() -> Iterator[Reader]:
-    """A function that waits so many seconds for a key and returns it, or "" if none came. Ctrl-C stays an interrupt."""
+    """A function that waits so many seconds for a key and returns it, or "" if none came. Ctrl-C stays an
+    interrupt.
+    """
     try:
         import termios
         import tty

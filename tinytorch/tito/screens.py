@@ -49,7 +49,9 @@ STANDINGS = {
 
 
 def console() -> Console:
-    """Standard output. What its encoding lacks is replaced, never an error; NO_COLOR and pipes are honoured."""
+    """Standard output. What its encoding lacks is replaced, never an error; NO_COLOR and pipes are
+    honoured.
+    """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")

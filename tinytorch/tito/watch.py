@@ -14,11 +14,10 @@ from rich.text import Text
 
 from ..journey.checking import ExerciseResult
 from ..journey.checks import exercises_of
-from ..journey.manifest import Module
 from ..journey.runner import Report
 from ..journey.workshop import Workshop, WorkshopError
 from . import screens
-from .keys import keys
+from .keys import Reader, keys
 
 POLL = 0.05  # seconds between looks at the file
 KEYS = "n next   p previous   h hint   l list   r run again   s solution   q quit"
@@ -69,7 +68,9 @@ class Watch:
         return next((result for result in found if result.name == self.name), None)
 
     def move(self, step: int) -> None:
-        """To a neighbour in the list of exercises; beyond the last one the module is exported, if it passes."""
+        """To a neighbour in the list of exercises; beyond the last one the module is exported, if it
+        passes.
+        """
         exercises = self.module.exercises
         place = exercises.index(self.name) + step
         if 0 <= place < len(exercises):
@@ -137,10 +138,11 @@ class Watch:
 
     def screen(self) -> RenderableType:
         view = self.shop.overview(self.module)
+        bar = screens.progress_bar(self.out, len(view.solved), len(self.module.exercises))
         parts: list[RenderableType] = [
-            Text.assemble((self.module.label, "bold"), "  ", screens.progress_bar(self.out, len(view.solved), len(self.module.exercises))),
+            Text.assemble((self.module.label, "bold"), "  ", bar),
             Rule(style="dim"),
-        ]  # fmt: skip
+        ]
         if self.listing:
             parts.append(screens.exercise_table(self.out, self.module, view, self.name))
         else:
@@ -168,9 +170,11 @@ class Watch:
             if result.state == "passed":
                 words = f"\nPassed in {self.report.seconds:.1f} s. Press n for the next one."
                 parts.append(Text(words, style="green"))
-        for other in self.report.exercises:
-            if other.name != self.name and other.state != "passed":
-                parts.append(Padding(screens.exercise_result(self.out, other), (1, 0, 0, 0)))
+        parts += [
+            Padding(screens.exercise_result(self.out, other), (1, 0, 0, 0))
+            for other in self.report.exercises
+            if other.name != self.name and other.state != "passed"
+        ]
         return parts
 
 
@@ -190,7 +194,7 @@ def watch(shop: Workshop) -> int:
     return 0
 
 
-def _loop(state: Watch, out: Console, read) -> None:
+def _loop(state: Watch, out: Console, read: Reader) -> None:
     actions = {
         "n": state.next, "p": lambda: state.move(-1), "h": state.hint, "r": state.check, "s": state.solution,
     }  # fmt: skip
