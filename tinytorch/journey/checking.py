@@ -438,27 +438,37 @@ def run_checks(
     return ExerciseResult(exercise.name, "passed" if passed else "failed", results)
 
 
-def diagnose(exercise: Exercise, module: ModuleType, reference: str, result: ExerciseResult) -> str:
-    """The known mistake that fails as the reader's function did; "" where none does.
+Failures = list[tuple[str, Any]]  # (title of the check, signature)
 
-    The mistake with all failures in common is preferred to one that shares only the first.
+
+def diagnose(exercise: Exercise, module: ModuleType, reference: str, result: ExerciseResult) -> str:
+    """The diagnosis of the known mistake that fails as the reader's function did; "" where none does.
+
+    reference: the source of the reference's function.
     """
-    failures = [(check.title, check.signature) for check in result.failures]
+    mistakes = ((m.diagnosis, failures_of(exercise, module, m.source(reference))) for m in exercise.mistakes)
+    return most_alike(failures_in(result), mistakes)
+
+
+def most_alike(failures: Failures, mistakes: Iterable[tuple[str, Failures]]) -> str:
+    """The diagnosis of the mistake with all these failures, else of the first that shares the first one."""
     alike = ""
-    for mistake in exercise.mistakes:
-        theirs = failures_of(exercise, module, mistake.source(reference))
+    for diagnosis, theirs in mistakes:
         if theirs == failures:
-            return mistake.diagnosis
+            return diagnosis
         if theirs and failures and theirs[0] == failures[0]:
-            alike = alike or mistake.diagnosis
+            alike = alike or diagnosis
     return alike
 
 
-def failures_of(exercise: Exercise, module: ModuleType, text: str) -> list[tuple[str, Any]]:
-    """How a function of this source fails the checks: pairs (check, signature)."""
-    with patched(module, exercise.name, text, "<known mistake>"):
-        result = run_checks(exercise)
+def failures_in(result: ExerciseResult) -> Failures:
     return [(check.title, check.signature) for check in result.failures]
+
+
+def failures_of(exercise: Exercise, module: ModuleType, text: str) -> Failures:
+    """How a function of this source fails the checks."""
+    with patched(module, exercise.name, text, "<known mistake>"):
+        return failures_in(run_checks(exercise))
 
 
 def examine(

@@ -220,7 +220,7 @@ class Journey:
         raise KeyError(f"there is no milestone {number!r}; they run from 1 to {len(self.milestones)}")
 
     def required(self, milestone: Milestone) -> tuple[Module, ...]:
-        """The modules that have to be the reader's own: what the milestone is built on, and the Foundation."""
+        """The modules that have to be the reader's own: what it is built on, and the Foundation."""
         needed = self.all_needs(*milestone.needs)
         needed |= {module.number for module in self.modules_of(self.tiers[0].name)}
         return tuple(m for m in self.modules if m.number in needed and m.number <= milestone.unlocked_after)

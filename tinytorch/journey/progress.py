@@ -38,7 +38,7 @@ class Attempt:
 
 @dataclass
 class Exported:
-    """One module's file in modules/package: when it came there, its SHA-256, and whose functions are in it."""
+    """One module's file in modules/package: since when, its SHA-256, and whose functions are in it."""
 
     exported: str
     sha256: str

@@ -4,14 +4,12 @@ known mistake is caught and answered by its own diagnosis.
 
 from collections.abc import Iterator
 from importlib import import_module
-from itertools import pairwise
 from pathlib import Path
 
 from . import source
-from .checking import Exercise, ExerciseResult, diagnose, failures_of, run_checks
+from .checking import Exercise, failures_of, most_alike, run_checks
 from .checks import exercises_of
 from .manifest import Module
-from .patching import patched
 
 REFERENCE = Path(__file__).resolve().parents[1] / "core"
 LEAST_CHECKS = LEAST_HINTS = LEAST_MISTAKES = 2
@@ -71,23 +69,13 @@ def _problems_of(exercise: Exercise, reference: str) -> Iterator[str]:
         except (source.SourceError, SyntaxError) as error:
             yield f"the mistake {mistake.diagnosis!r} cannot be run: {error}"
             continue
-        failing.append((failures, mistake.diagnosis))
+        failing.append((mistake.diagnosis, failures))
         if not failures:
             yield f"no check catches the mistake {mistake.diagnosis!r}"
-            continue
-        result = run_checks_on(exercise, mistake.source(written))
-        answer = diagnose(exercise, module, written, result)
-        if answer != mistake.diagnosis:
-            yield f"the mistake {mistake.diagnosis!r} is answered by {answer!r}"
-    for (failures, diagnosis), (others, other) in pairwise(sorted(failing, key=repr)):
-        if failures and failures == others:
-            yield f"the mistakes {diagnosis!r} and {other!r} fail alike"
-
-
-def run_checks_on(exercise: Exercise, text: str) -> ExerciseResult:
-    """The result of an exercise's checks on a function of this source."""
-    with patched(import_module(f"tinytorch.core.{exercise.module}"), exercise.name, text, "<known mistake>"):
-        return run_checks(exercise)
+    for diagnosis, failures in failing:
+        answer = most_alike(failures, failing)
+        if failures and answer != diagnosis:
+            yield f"the mistake {diagnosis!r} is answered by {answer!r}"
 
 
 def _leaks(module: Module) -> Iterator[str]:

@@ -144,7 +144,7 @@ class Workshop:
             raise WorkshopError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}.") from None
 
     def start(self, module: Module) -> bool:
-        """Make the module's stub, unless the file is there already, and go on with it. True if it was made."""
+        """Make the module's stub, unless its file is there, and go on with it. True if it was made."""
         from .proof import stub_source
 
         if not module.released:
