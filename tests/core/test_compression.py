@@ -587,6 +587,31 @@ def test_a_compressed_file_comes_back(tmp_path, method):
     np.testing.assert_array_equal(outputs(other, x), outputs(model, x))
 
 
+def test_a_tied_weight_is_written_once_and_comes_back_under_both_names(tmp_path):
+    from tinytorch.core.quantization import quantize
+    from tinytorch.core.transformers import GPT, GPTConfig
+
+    def gpt(tied):
+        return GPT(GPTConfig(50, 8, 1, 2, 64, tie_weights=tied))
+
+    for change in (lambda model: model, quantize):
+        sizes = [save_compressed(change(gpt(tied)), tmp_path / f"{tied}") for tied in (True, False)]
+        assert sizes[1] - sizes[0] > 50 * 64 / 2
+        model, other = change(gpt(True)), change(gpt(True))
+        save_compressed(model, tmp_path / "model")
+        other.load_state_dict(load_compressed(tmp_path / "model"))
+        ids = tt.tensor([[1, 2, 3]])
+        assert (model.eval()(ids)[0].array == other.eval()(ids)[0].array).all()
+
+
+@pytest.mark.parametrize("method", ["zlib", "lzma", None])
+def test_a_file_that_would_become_too_large_is_refused(tmp_path, method):
+    save_compressed(nn.Linear(500, 500), tmp_path / "m", method)
+    with pytest.raises(ValueError, match=r"more than limit=100,000 bytes"):
+        load_compressed(tmp_path / "m", limit=100_000)
+    assert load_compressed(tmp_path / "m", limit=2_000_000)["weight"].shape == (500, 500)
+
+
 @pytest.mark.parametrize(
     "damage", [lambda d: d[: len(d) // 2], lambda d: bytes([d[0] ^ 1]) + d[1:], lambda d: b""]
 )

@@ -597,3 +597,11 @@ def test_a_comparison_of_a_model_with_itself():
     assert same.difference == 0
     assert all(s > 0 for s in same.seconds)
     assert compare(model, quantize(model), ids(), repeat=1).ratio > 2.5
+
+
+def test_operations_of_a_quantized_linear_are_those_of_a_linear():
+    from tinytorch.core.profiling import count_flops
+
+    layer, x = nn.Linear(30, 20), tt.randn(7, 30)
+    counts = [count_flops(lambda m=m: m(x)) for m in (layer, quantize(layer), quantize(layer, bits=4))]
+    assert counts == [2 * 7 * 20 * 30] * 3

@@ -447,10 +447,16 @@ def share_weights(model, clusters=16, names=None):
 def pack_sparse(state_dict):
     """The state_dict with {values, mask, shape} for each tensor that takes fewer bytes so.
 
-    values: what is not zero; mask: one bit for each place, eight in a uint8. `save` can write it.
+    values: what is not zero; mask: one bit for each place, eight in a uint8. `save` can write it. A tensor
+    under a second name, such as tied weights, is {same_as: the first name}.
     """
-    packed = {}
+    packed: dict = {}
+    first = {}
     for name, x in state_dict.items():
+        if x.numel() and id(x.array) in first:
+            packed[name] = {"same_as": first[id(x.array)]}
+            continue
+        first[id(x.array)] = name
         array = x.array if isinstance(x.array, np.ndarray) else x.array.get()
         values, mask = array[array != 0], np.packbits(array != 0)
         pays = values.nbytes + mask.nbytes < array.nbytes
@@ -462,7 +468,9 @@ def unpack_sparse(packed):
     """The state_dict that `pack_sparse` packed."""
     state_dict = {}
     for name, x in packed.items():
-        if isinstance(x, dict):
+        if isinstance(x, dict) and "same_as" in x:
+            x = state_dict[x["same_as"]]
+        elif isinstance(x, dict):
             array = np.zeros(x["shape"], x["values"].dtype)
             inside = np.unpackbits(x["mask"].array, count=array.size).astype(bool).reshape(array.shape)
             array[inside] = x["values"].array
@@ -500,20 +508,32 @@ def save_compressed(model, path, method="zlib"):
     return len(data)
 
 
-def load_compressed(path):
-    """The state_dict that `save_compressed` wrote. A damaged file raises ValueError."""
+def load_compressed(path, limit=1 << 30):
+    """The state_dict that `save_compressed` wrote. A damaged file raises ValueError, and so does one that
+    would become more than `limit` bytes: a small file can expand to a thousand times its size.
+    """
     with open(path, "rb") as opened:
-        data = opened.read()
+        data = opened.read(limit + 1)
+    if data[4:9] != b"\0\0\0\0{":  # so begins a file without compression, whose header is below 4 GB
+        data = decompressed(data, path, limit)
+    if len(data) > limit:
+        raise ValueError(f"load_compressed: {path} holds more than limit={limit:,} bytes")
+    return unpack_sparse(load(io.BytesIO(data)))
+
+
+def decompressed(data, path, limit):
+    """The contents of a zlib or xz stream, or one byte more than `limit` of them."""
     if data[:6] == b"\xfd7zXZ\0":
-        decompress, damage = lzma_module().decompress, lzma_module().LZMAError
+        stream, damage = lzma_module().LZMADecompressor(), lzma_module().LZMAError
     else:
-        decompress, damage = zlib.decompress, zlib.error
+        stream, damage = zlib.decompressobj(), zlib.error
     try:
-        if data[4:9] != b"\0\0\0\0{":  # so begins a file without compression, whose header is below 4 GB
-            data = decompress(data)
+        contents = stream.decompress(data, limit + 1)
     except damage as error:
         raise ValueError(f"load_compressed: {path} is damaged: {error}") from None
-    return unpack_sparse(load(io.BytesIO(data)))
+    if not stream.eof and len(contents) <= limit:
+        raise ValueError(f"load_compressed: {path} is damaged: it ends too early")
+    return contents
 
 
 class Footprint(NamedTuple):

@@ -24,7 +24,7 @@ from ..utils.threads import parallel
 from .autograd import derivative, no_grad
 from .embeddings import Embedding, LearnedPositions, check_ids, check_positions
 from .layers import Linear, Module, rows_of
-from .profiling import measure, model_nbytes
+from .profiling import flop_rules, measure, model_nbytes
 from .spatial import WORTH_A_THREAD, Conv2d, buffer, conv2d
 from .tensor import float16, int8, op, uint8, wrap
 
@@ -359,6 +359,7 @@ def quantized_linear_input(g, weight):
 
 
 derivative(quantized_linear, quantized_linear_input)
+flop_rules[quantized_linear] = lambda out, input, weight, bias: 2 * out.size * weight.shape[1]
 
 
 class QuantizedLayer(Module):
