@@ -605,3 +605,16 @@ def test_operations_of_a_quantized_linear_are_those_of_a_linear():
     layer, x = nn.Linear(30, 20), tt.randn(7, 30)
     counts = [count_flops(lambda m=m: m(x)) for m in (layer, quantize(layer), quantize(layer, bits=4))]
     assert counts == [2 * 7 * 20 * 30] * 3
+
+
+@pytest.mark.parametrize("settings", [{"tie_weights": False}, {}, {"positions": "rotary"}])
+def test_a_quantized_gpt_counts_as_the_one_it_was_made_of(settings):
+    model = GPT(GPTConfig(50, 8, 2, 2, 16, **settings))
+    for copy in (
+        quantize(model),
+        quantize(model, bits=4),
+        quantize(model, skip=["transformer.h.0.mlp.c_fc"]),
+    ):
+        assert copy.num_parameters() == model.num_parameters()
+        assert copy.num_parameters(embeddings=False) == model.num_parameters(embeddings=False)
+        assert copy.flops_per_token(5) == model.flops_per_token(5)

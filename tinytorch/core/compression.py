@@ -451,7 +451,7 @@ def pack_sparse(state_dict):
     under a second name, such as tied weights, is {same_as: the first name}.
     """
     packed: dict = {}
-    first = {}
+    first: dict = {}
     for name, x in state_dict.items():
         if x.numel() and id(x.array) in first:
             packed[name] = {"same_as": first[id(x.array)]}
@@ -466,7 +466,7 @@ def pack_sparse(state_dict):
 
 def unpack_sparse(packed):
     """The state_dict that `pack_sparse` packed."""
-    state_dict = {}
+    state_dict: dict = {}
     for name, x in packed.items():
         if isinstance(x, dict) and "same_as" in x:
             x = state_dict[x["same_as"]]

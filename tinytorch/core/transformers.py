@@ -350,12 +350,12 @@ class GPT(Module):
 
     def num_parameters(self, embeddings=True):
         """How many numbers are learned; without `embeddings`, those of the blocks and norms alone."""
-        total = sum(p.array.size for p in self.parameters())
+        total = sum(math.prod(p.shape) for p in learned(self))
         if embeddings:
             return total
         tables = {self.transformer.wte.weight, self.lm_head.weight}
         tables |= {self.transformer.wpe.weight} if self.config.positions == "learned" else set()
-        return total - sum(p.array.size for p in tables)
+        return total - sum(math.prod(p.shape) for p in tables)
 
     def flops_per_token(self, length=None):
         """Operations of a forward pass for one token of a sequence of this length (block_size): a product
@@ -364,7 +364,7 @@ class GPT(Module):
         https://arxiv.org/abs/2001.08361
         """
         c = self.config
-        matrices = sum(p.array.size for p in self.transformer.h.parameters() if p.ndim == 2)
+        matrices = sum(math.prod(p.shape) for p in learned(self.transformer.h) if len(p.shape) == 2)
         head = c.vocab_size * c.n_embd
         return 2 * (matrices + head) + 4 * c.n_layer * c.n_embd * (c.block_size if length is None else length)
 
@@ -373,6 +373,17 @@ class GPT(Module):
         decay = [p for p in self.parameters() if p.ndim > 1]
         keep = [p for p in self.parameters() if p.ndim <= 1]
         return [{"params": decay, "weight_decay": weight_decay}, {"params": keep, "weight_decay": 0.0}]
+
+
+def learned(module):
+    """The parameters in a module, each once. A layer that stores integers (15) has a module with a shape in
+    the place of its weight, which counts for it, and its bias is a buffer.
+    """
+    found = dict.fromkeys(module.parameters())
+    for layer in module.modules():
+        if isinstance(getattr(layer, "weight", None), Module):
+            found |= dict.fromkeys(x for x in (layer.weight, layer.bias) if x is not None)
+    return list(found)
 
 
 # Writing: one token after another.
