@@ -85,7 +85,7 @@ def test_the_package_says_module_by_module_whose_code_runs(tmp_path: Path) -> No
 
 def test_without_a_workspace_one_line_names_the_reference(tmp_path: Path) -> None:
     said = python("from tinytorch.journey.workspace import whose_code; print(whose_code())", tmp_path)
-    assert said == "modules: the reference, 01 Tensor to 19 Benchmarking"
+    assert said == "modules: the reference, 01 Tensor to 20 Competition"
 
 
 def test_leaving_the_workspace_does_not_change_whose_code_is_reported(tmp_path: Path) -> None:
