@@ -62,10 +62,10 @@ class Receipt:
 class Run:
     """One call of a milestone script: its options, and what it does with them."""
 
-    def __init__(self, script: str, number: int, about: str, takes: str, epochs: int, seeds: int = 1):
+    def __init__(self, script: str, number: int, about: str, takes: str, epochs: int = 0, seeds: int = 1):
         self.script, self.milestone = Path(script).resolve(), journey().milestone(number)
         self.about, self.takes = about, takes
-        options = self.parser(epochs, seeds).parse_args()
+        self.options = options = self.parser(epochs, seeds).parse_args()
         self.seeds = list(range(options.seed, options.seed + options.seeds))
         self.epoch_count, self.device, self.data_dir = options.epochs, options.device, options.data_dir
         self.json, self.plot, self.resume = options.json, options.plot, options.resume
@@ -141,7 +141,8 @@ class Run:
         seeds = f"{len(self.seeds)} seeds" if len(self.seeds) > 1 else f"seed {self.seeds[0]}"
         print(f"{self.milestone.label}, {self.milestone.year}\n{self.about}")
         print(whose_code())
-        print(f"{seeds}, {self.epoch_count} epochs; takes {self.takes}.\n", flush=True)
+        epochs = f"{self.epoch_count} epochs; " if self.epoch_count else ""
+        print(f"{seeds}, {epochs}takes {self.takes}.\n", flush=True)
 
     # Epochs, with a progress bar, checkpoints and a history
 
@@ -244,6 +245,12 @@ class Run:
 
         return picture
 
+    def speed(self, seconds: float, receipt: Receipt) -> list[tuple[str, str]]:
+        """The receipt's line on time."""
+        return [
+            ("training", f"{seconds:.1f} s, {receipt.samples / seconds if seconds else 0:,.0f} samples/s")
+        ]
+
     def finish(self, receipt: Receipt) -> bool:
         """Print the receipt, write it to --json, and say whether the milestone is passed."""
         passed = receipt.value >= receipt.bar if receipt.passed is None else receipt.passed
@@ -268,7 +275,7 @@ class Run:
             ("bar", f"{receipt.bar:g}"),
             ("result", "passed" if passed else "missed"),
             ("parameters", f"{receipt.parameters:,}"),
-            ("training", f"{seconds:.1f} s, {record['samples_per_second']:,} samples/s"),
+            *self.speed(seconds, receipt),
             ("seeds", f"{self.seeds[0]} to {self.seeds[-1]}" if many else str(self.seeds[0])),
             ("data", receipt.data),
         ]

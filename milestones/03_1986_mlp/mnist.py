@@ -24,6 +24,10 @@ HIDDEN, BATCH, RATE, HELD_OUT = 256, 128, 0.005, 5_000
 normalize = Normalize(mean=0.1307, std=0.3081)  # of the training images
 
 
+def network():
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 10))
+
+
 def percent_right(model, dataset, device):
     model.eval()
     right = 0
@@ -41,8 +45,7 @@ def train(run):
         tt.manual_seed(seed)
         training, held_out = random_split(digits, [len(digits) - HELD_OUT, HELD_OUT])
         loader = DataLoader(training, BATCH, shuffle=True, transform=normalize)
-        model = nn.Sequential(nn.Flatten(), nn.Linear(784, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 10))
-        model.to(run.device)
+        model = network().to(run.device)
         optimizer = optim.Adam(model.parameters())
         schedule = optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=run.epoch_count * len(loader))
         for _ in run.epochs(seed, model=model, optimizer=optimizer, schedule=schedule):

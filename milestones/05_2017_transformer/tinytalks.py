@@ -34,6 +34,10 @@ END = tokenizer.special_tokens["<end>"]
 SPELT = [id for character, id in tokenizer.ids.items() if not character.isdigit() and character != "\n"]
 
 
+def network():
+    return GPT(GPTConfig(len(tokenizer), 2 * LONGEST + 1, LAYERS, HEADS, WIDTH, positions="rotary"))
+
+
 class Talks:
     """The pairs of a split as ids (N, T): inputs "question, new line, answer", targets one character on."""
 
@@ -100,8 +104,7 @@ def train(run):
     reached = []  # for each seed: exact training answers, exact test answers, bits on the test set
     for seed in run.seeds:
         tt.manual_seed(seed)
-        config = GPTConfig(len(tokenizer), 2 * LONGEST + 1, LAYERS, HEADS, WIDTH, positions="rotary")
-        model = GPT(config).to(run.device)
+        model = network().to(run.device)
         optimizer = optim.AdamW(model.optimizer_groups(DECAY), lr=RATE, betas=(0.9, 0.99))
         steps = run.epoch_count * -(-len(training.inputs) // BATCH)
         schedule = WarmupCosineLR(optimizer, warmup=steps // 10, total=steps, min_lr=RATE / 50)
