@@ -109,7 +109,7 @@ def add_figures(folder: Path, figures: dict[str, Any], card: str) -> None:
 
 
 def read_bundle(folder: Path) -> Bundle:
-    """The bundle in a folder. Raises BundleError if it is incomplete, damaged, too large or unknown."""
+    """The bundle in a folder. Raises BundleError if it is incomplete, damaged, large or unknown."""
     if not folder.is_dir():
         raise BundleError(f"{folder} is not a folder; compress.py writes bundles")
     config = _read(folder / "config.json", dict)
