@@ -186,6 +186,48 @@ def test_an_inaccurate_system_is_refused_however_fast(tmp_path):
     assert "accurate_enough" in verify(enter("zeros", task, system), task, system).reasons[0]
 
 
+class Costly(nn.Module):
+    """A network that takes two seconds of a clock of its own, and a copy of it that takes `copied`."""
+
+    now = 0.0
+
+    def __init__(self, copied=2.0):
+        super().__init__()
+        self.inner, self.cost, self.copied = network(), 2.0, copied
+
+    def __deepcopy__(self, memo):
+        other = Costly(self.copied)
+        other.cost = self.copied
+        return other.eval()
+
+    def forward(self, x):
+        Costly.now += self.cost
+        return self.inner(x)
+
+
+def quick(model):
+    def run(x):
+        Costly.now += 1.0
+        return model.inner(x)
+
+    return run
+
+
+def test_speed_is_the_ratio_to_the_reference_by_the_given_clock(tmp_path):
+    task = Task("costly", tt.tensor(INPUTS), TARGETS, Costly)
+    system = system_of(tmp_path, Costly(), Costly, prepare=quick)
+    figures = enter("quick", task, system, clock=lambda: Costly.now).claimed
+    assert figures.speedup == Interval(2.0, 2.0, 2.0)
+    assert figures.latency_ms == Interval(1000.0, 1000.0, 1000.0)
+
+
+def test_what_a_copy_of_the_reference_differs_by_widens_the_interval(tmp_path):
+    task = Task("costly", tt.tensor(INPUTS), TARGETS, lambda: Costly(copied=2.5))
+    system = system_of(tmp_path, Costly(), Costly, prepare=quick)
+    figures = enter("quick", task, system, clock=lambda: Costly.now).claimed
+    assert figures.speedup == pytest.approx((2.0, 1.6, 2.5))
+
+
 # ---- The divisions ---------------------------------------------------------------------------------------
 
 
