@@ -127,6 +127,8 @@ def read_bundle(folder: Path) -> Bundle:
         raise BundleError(f"{folder}: weights and recipe in config.json are not as expected") from None
     if not isinstance(group_size, int) or not 2 <= group_size <= LARGEST_GROUP:
         raise BundleError(f"{folder}: group_size is from 2 to {LARGEST_GROUP}, {group_size!r} came")
+    if config.get("sample_shape") != list(entry.sample_shape):
+        raise BundleError(f"{folder}: sample_shape in config.json is not that of {entry.name}")
     file = folder / "model.safetensors"
     if not file.is_file():
         raise BundleError(f"{folder}: model.safetensors is missing")

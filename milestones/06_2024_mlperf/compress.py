@@ -12,8 +12,8 @@ before and once after. Each network leaves as a bundle.
 import platform
 from datetime import UTC, datetime
 
-from bundle import float_nbytes, packed, read_bundle, write_bundle
-from models import MODELS, Receipt, SystemRun
+from bundle import BundleError, float_nbytes, packed, read_bundle, write_bundle
+from models import MODELS, Receipt, SystemRun, stop
 
 # isort: split
 from tinytorch.core.benchmarking import environment
@@ -108,7 +108,10 @@ def main(run):
     with run.timed():
         for entry in run.entries:
             folder = run.options.out / entry.name
-            found[entry.name] = figures = compress(entry, run.seeds[0], run.data_dir, folder)
+            try:
+                found[entry.name] = figures = compress(entry, run.seeds[0], run.data_dir, folder)
+            except (BundleError, OSError) as error:
+                stop(f"--out {run.options.out}: {error}")
             print(f"{entry.title}, {figures['parameters']:,} parameters, as it was and as it is in {folder}")
             for what, form in (("memory", ",d"), ("disk", ",d"), ("accuracy", ".2f")):
                 name = figures["metric"] if what == "accuracy" else f"bytes {WHERE[what]}"
