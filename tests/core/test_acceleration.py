@@ -23,6 +23,7 @@ from tinytorch.core.acceleration import (
     compare_variants,
     conv2d_winograd,
     convolution_rungs,
+    fuse,
     interleaved,
     ladder,
     ladder_table,
@@ -240,6 +241,86 @@ def test_other_layers_stay(settings):
 def test_a_model_without_such_layers_is_an_error():
     with pytest.raises(ValueError, match="Linear has no Conv2d with a 3x3 kernel"):
         accelerate(Linear(2, 2))
+
+
+# A whole network in evaluation mode.
+
+
+def seen_once(model, shape):
+    """The model in evaluation mode, its batch norms with figures, weights and biases of their own."""
+    tt.manual_seed(3)
+    for layer in model:
+        if isinstance(layer, nn.BatchNorm2d) and layer.affine:
+            nn.init.uniform_(layer.weight, 0.5, 2)
+            nn.init.uniform_(layer.bias, -1, 1)
+    with tt.no_grad():
+        model.train()(randn(*shape) * 3 + 1)
+    return model.eval()
+
+
+FUSABLE = {
+    "conv, norm, ReLU": lambda: [
+        nn.Conv2d(3, 8, 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU()
+    ],
+    "with a bias": lambda: [nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)],
+    "pooling before the norm": lambda: [
+        nn.Conv2d(3, 6, 3, padding=1), nn.MaxPool2d(2), nn.BatchNorm2d(6), nn.ReLU()
+    ],
+    "Winograd": lambda: [nn.Conv2d(3, 64, 1), nn.Conv2d(64, 64, 3, padding=1), nn.MaxPool2d(2), nn.ReLU()],
+    "groups and a norm without weights": lambda: [
+        nn.Conv2d(3, 6, 3, groups=3, dilation=2), nn.BatchNorm2d(6, affine=False)
+    ],
+    "what is not fused": lambda: [
+        nn.BatchNorm2d(3), nn.ReLU(), nn.Conv2d(3, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(4 * 7 * 6, 5)
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("block", [2, 32])
+@pytest.mark.parametrize("layers", FUSABLE.values(), ids=FUSABLE)
+def test_a_fused_network_gives_what_the_network_gives(layers, block):
+    model = seen_once(Sequential(*layers()), (5, 3, 9, 8))
+    x = randn(5, 3, 9, 8)
+    before = {name: value.numpy().copy() for name, value in model.state_dict().items()}
+    out = fuse(model, block)(x)
+    np.testing.assert_allclose(out.numpy(), model(x).detach().numpy(), rtol=1e-4, atol=1e-4)
+    assert not out.requires_grad
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), before[name], err_msg=name)
+
+
+def test_a_norm_that_turns_numbers_around_stays_behind_the_pooling():
+    model = seen_once(
+        Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), nn.BatchNorm2d(4), nn.ReLU()), (4, 3, 8, 8)
+    )
+    model[2].weight.data = tt.tensor([1.0, -1.0, 0.5, -2.0])
+    x = randn(3, 3, 8, 8)
+    np.testing.assert_allclose(fuse(model)(x).numpy(), model(x).detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_threads_give_the_same_as_one():
+    model = seen_once(Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU()), (4, 3, 8, 8))
+    fused, x = fuse(model, block=2), randn(9, 3, 8, 8)
+    with threads(1):
+        alone = fused(x).numpy()
+    with threads(2):
+        np.testing.assert_allclose(fused(x).numpy(), alone, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("model", "error", "message"),
+    [
+        (lambda: Linear(2, 2), TypeError, "a Sequential is needed, Linear came"),
+        (lambda: Sequential(Linear(2, 2)), ValueError, "there is no Conv2d"),
+        (
+            lambda: Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1, track_running_stats=False)),
+            ValueError, "depends on the whole batch",
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_fused(model, error, message):
+    with pytest.raises(error, match=message):
+        fuse(model())
 
 
 # The ladder.

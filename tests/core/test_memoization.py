@@ -1,6 +1,8 @@
 """Memoization: results under contents, and keys and values against the model that computes all again."""
 
 import math
+import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -377,6 +379,15 @@ def test_a_quantized_model_writes_the_same_with_caches(rotary):
         assert out.tolist() == expected.tolist()
 
 
+def test_a_decoder_turns_every_position_by_its_own_angle():
+    """Also beyond the positions whose angles are made together."""
+    tt.manual_seed(4)
+    model = GPT(GPTConfig(11, 300, n_layer=2, n_head=2, n_embd=16, positions="rotary")).eval()
+    ids = tensor([[1, 2, 3]])
+    plain = model.generate(ids, 290, temperature=0).numpy()
+    np.testing.assert_array_equal(Decoder(model).generate(ids, 290, temperature=0).numpy(), plain)
+
+
 def test_a_decoder_follows_the_parameters(rotary):
     model = GPT(rotary.config)
     decoder = Decoder(model)
@@ -425,6 +436,27 @@ def test_all_keys_and_values_are_views_of_memory_that_was_there_before():
     assert all_k.array.swapaxes(2, 3).strides[-1] == 4  # as q @ K^T reads it
     assert (len(cache), cache.nbytes) == (3, before)
     assert cache.update(heads(), heads())[0].shape == (1, 2, 4, 4)
+
+
+@pytest.mark.skipif(sys.platform == "emscripten", reason="tracemalloc does not see NumPy's memory there")
+@pytest.mark.parametrize("wrapper", [lambda model: model, Decoder], ids=["GPT", "Decoder"])
+def test_one_more_token_takes_no_memory_but_its_scores(wrapper):
+    """No key and no value is copied: with 960 positions more, a step needs 960 scores a head more."""
+    model = GPT(GPTConfig(11, 1024, n_layer=1, n_head=4, n_embd=64)).eval()
+    one_more, ids, caches, peaks = wrapper(model), tensor([[3]]), make_caches(model), {}
+    with tt.no_grad():
+        model(tensor(np.zeros((1, 1023), np.int64)), cache=caches)
+        tracemalloc.start()
+        try:
+            for past in (1023, 63):
+                caches[0].crop(past)
+                before = tracemalloc.get_traced_memory()[0]
+                tracemalloc.reset_peak()
+                one_more(ids, cache=caches)
+                peaks[past] = tracemalloc.get_traced_memory()[1] - before
+        finally:
+            tracemalloc.stop()
+    assert peaks[1023] - peaks[63] <= 3 * 960 * 4 * 4  # twice over, and something for Python
 
 
 def test_an_empty_update_adds_nothing():

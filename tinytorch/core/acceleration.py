@@ -29,12 +29,14 @@ from numpy.lib.stride_tricks import sliding_window_view
 from ..utils.threads import get_num_threads, parallel, set_num_threads
 from .autograd import derivative, no_grad
 from .compression import low_rank, prune_channels
+from .layers import Sequential
 from .memoization import Decoder, make_caches
 from .profiling import Timing, count_parameters, flop_rules, measure, measure_machine, model_nbytes
 from .quantization import quantize
 from .spatial import (
     TILE,
     WORTH_A_THREAD,
+    BatchNorm2d,
     Conv2d,
     Tiling,
     as_kernels,
@@ -50,7 +52,7 @@ from .spatial import (
     patches,
     window_of,
 )
-from .tensor import float32, float64, int64, op, zeros
+from .tensor import float32, float64, int64, op, wrap, zeros
 
 # The rungs up to fused. Images are (N, H, W, C), kernels (O, C, 3, 3); each rung gives relu(conv(x) + bias),
 # (N, H, W, O), with padding 1.
@@ -196,12 +198,23 @@ def alone(a, b):
     return parallel(lambda start, stop: np.matmul(a, b), 1)[0]
 
 
-def correlate_winograd(x, weight, padding, bias=None, relu=False):
-    """(N, H, W, C), (O, C, 3, 3) and padding (vertical, horizontal) -> (N, Ho, Wo, O)."""
-    kb, kg, ka = (np.asarray(k.astype(x.dtype), like=x) for k in (KB, KG, KA))
+def winograd_kernels(weight):
+    """Kernels (O, C, 3, 3) as 36 matrices (C, O)."""
+    kg = np.asarray(KG.astype(weight.dtype), like=weight)
     outputs, channels = weight.shape[:2]
     kernels = alone(kg, weight.transpose(2, 3, 1, 0).reshape(9, channels * outputs))
-    kernels = kernels.reshape(36, channels, outputs)
+    return kernels.reshape(36, channels, outputs)
+
+
+def correlate_winograd(x, weight, padding, bias=None, relu=False):
+    """(N, H, W, C), (O, C, 3, 3) and padding (vertical, horizontal) -> (N, Ho, Wo, O)."""
+    return correlate_tiles(x, winograd_kernels(weight), padding, bias, relu)
+
+
+def correlate_tiles(x, kernels, padding, bias=None, relu=False):
+    """correlate_winograd for kernels (36, C, O) that were transformed before."""
+    kb, ka = (np.asarray(k.astype(x.dtype), like=x) for k in (KB, KA))
+    outputs = kernels.shape[2]
     tiles = input_tiles(x, padding)
     n, rows, columns = tiles.shape[2:5]
     whole = np.empty_like(x, shape=(n, 4 * rows, 4 * columns, outputs))
@@ -314,8 +327,10 @@ class WinogradConv2d(Conv2d):
         return conv2d_winograd(input, self.weight, self.bias, self.padding)
 
 
-def runs_by_winograd(layer):
-    """Can this layer, and does it halve the operations for 64 tiles? From about 60 channels on both sides."""
+def runs_by_winograd(layer, share=0.5):
+    """Can this layer, and does it need at most this share of the operations for 64 tiles? One half from about
+    60 channels on both sides.
+    """
     if type(layer) is not Conv2d or (layer.kernel_size, layer.stride) != ((3, 3), (1, 1)):
         return False
     if layer.weight.dtype not in (float32, float64):
@@ -323,7 +338,7 @@ def runs_by_winograd(layer):
     if layer.dilation != (1, 1) or layer.groups != 1 or max(window_of(3, 1, layer.padding, 1).padding)[0] > 2:
         return False
     sizes = layer.in_channels, layer.out_channels
-    return 2 * winograd_operations(64, *sizes) <= 64 * 2 * 16 * 9 * prod(sizes)
+    return winograd_operations(64, *sizes) <= share * 64 * 2 * 16 * 9 * prod(sizes)
 
 
 def accelerate(model):
@@ -340,6 +355,127 @@ def accelerate(model):
     for layer in layers:
         layer.__class__ = WinogradConv2d  # the same attributes, another forward
     return faster
+
+
+# A whole network in evaluation mode.
+
+
+def scale_of(norm):
+    """By what a BatchNorm2d in evaluation mode multiplies each channel, (C,)."""
+    a = 1 / np.sqrt(norm.running_var.array + norm.eps)
+    return a if norm.weight is None else a * norm.weight.array
+
+
+def folded(layer, norm):
+    """(weight, bias) of a convolution that does what `layer` does and then `norm`, in evaluation mode:
+
+    a (w * x + b - mean) + c = (a w) * x + a (b - mean) + c        a = norm.weight / sqrt(var + eps)
+    """
+    weight = layer.weight.array
+    bias = np.zeros_like(weight, shape=len(weight)) if layer.bias is None else layer.bias.array
+    if norm is None:
+        return weight, bias
+    a = scale_of(norm)
+    bias = a * (bias - norm.running_mean.array)
+    return weight * a[:, None, None, None], bias if norm.bias is None else bias + norm.bias.array
+
+
+class FusedConv2d:
+    """A convolution with the max pooling, batch norm and ReLU that follow it, on arrays (N, H, W, C).
+
+    Neither a bias nor ReLU changes which number is the largest: so pooling goes first, and leaves them less.
+    """
+
+    def __init__(self, layer, pool=None, norm=None, relu=False):
+        weight, self.bias = folded(layer, norm)
+        self.pool, self.relu = pool, relu
+        self.winograd = runs_by_winograd(layer, share=0.7)  # the kernels' transform is done once, here
+        self.window = window_of(layer.kernel_size, layer.stride, layer.padding, layer.dilation)
+        self.kernels = winograd_kernels(weight) if self.winograd else as_kernels(weight, layer.groups)
+
+    def __call__(self, x):
+        if self.winograd:
+            out = correlate_tiles(x, self.kernels, tuple(before for before, _ in self.window.padding))
+        else:
+            out = correlate(x, self.kernels, self.window)
+        if self.pool is not None:
+            out = channels_last(self.pool(wrap(channels_first(out))).array)
+        rows = out.reshape(-1, out.shape[2] * out.shape[3])
+        rows += np.tile(self.bias, out.shape[2])  # NumPy is slow at rows as short as the channels are
+        return np.maximum(out, 0, out=out) if self.relu else out
+
+
+def fused_steps(layers):
+    """The layers of a Sequential, from Conv2d to ReLU in one FusedConv2d each, and the others as they are.
+
+    They are known by the names of their classes: most are made of functions in tinytorch.nn, above the core.
+    """
+    rest, steps = list(layers), []
+
+    def follows(kind):
+        return rest.pop(0) if rest and type(rest[0]).__name__ == kind else None
+
+    while rest:
+        layer = rest.pop(0)
+        if type(layer) is Conv2d:
+            pool, norm = follows("MaxPool2d"), follows("BatchNorm2d")
+            # What is the largest stays the largest unless it is multiplied by a negative number.
+            if pool is not None and norm is not None and (scale_of(norm) < 0).any():
+                rest, pool, norm = [pool, norm, *rest], None, None
+            layer = FusedConv2d(layer, pool, norm, follows("ReLU") is not None)
+        steps.append(layer)
+    return steps
+
+
+class FusedNetwork:
+    """A Sequential for evaluation: see `fuse`."""
+
+    training = False
+
+    def __init__(self, model, block):
+        self.steps, self.block = fused_steps(copy.deepcopy(model).eval()), block
+
+    def eval(self):
+        """It is always in evaluation mode. Returns itself."""
+        return self
+
+    def __call__(self, input):
+        """(N, ...) to what the Sequential gives, without gradients."""
+        x = input.array
+        size, outputs = self.block if isinstance(x, np.ndarray) else len(x), {}
+
+        def work(start, stop):
+            with no_grad():
+                for first in range(start, stop, size):
+                    outputs[first] = self.run(x[first : min(first + size, stop)])
+
+        parallel(work, len(x), size)
+        return wrap(np.concatenate([outputs[first] for first in sorted(outputs)]))
+
+    def run(self, x):
+        """One block through all layers."""
+        for step in self.steps:
+            x = channels_first(step(channels_last(x))) if type(step) is FusedConv2d else step(wrap(x)).array
+        return x
+
+
+def fuse(model, block=64):
+    """A Sequential in evaluation mode as a function of a Tensor (N, ...) with N >= 1, for NumPy and CuPy.
+
+    Batch norms are folded into the convolutions before them, bias and ReLU follow while the numbers are in
+    the cache, kernels are transformed once, 3x3 convolutions run by Winograd where `accelerate` would have
+    them so. `block` images at a time go through all layers, in threads, so that what one layer writes is
+    still in the cache when the next one reads it. The weights are copied: what is trained later does not
+    arrive here. Raises TypeError for what is no Sequential, ValueError where no Conv2d is in it.
+    """
+    if type(model) is not Sequential:
+        raise TypeError(f"fuse: a Sequential is needed, {type(model).__name__} came")
+    if not any(type(layer) is Conv2d for layer in model):
+        raise ValueError("fuse: there is no Conv2d in this Sequential")
+    for layer in model:
+        if isinstance(layer, BatchNorm2d) and layer.running_var is None:
+            raise ValueError("fuse: a BatchNorm2d without running statistics depends on the whole batch")
+    return FusedNetwork(model, block)
 
 
 # Measuring the ladder.

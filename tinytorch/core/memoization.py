@@ -285,6 +285,9 @@ def make_caches(model, batch_size=1, window=None, dtype=None, max_length=None):
     return [KVCache(*shape, **settings) for _ in range(c.n_layer)]
 
 
+PAGE = 128  # positions whose rotary angles a Decoder has made at once
+
+
 class Decoder:
     """A GPT for `generate` with caches, one token at a time: the model's arithmetic on plain arrays.
 
@@ -333,7 +336,9 @@ class Decoder:
             qkv = c_attn(ln_1(x))  # (B, 3 C)
             if attn.rotary is not None:
                 heads = qkv.reshape(len(qkv), 1, 3, attn.num_heads, -1)
-                qkv = apply_rotary.fn(heads, *turns(attn.rotary.dim, attn.rotary.base, 1, past))
+                page, place = past - past % PAGE, slice(past % PAGE, past % PAGE + 1)
+                angles = turns(attn.rotary.dim, attn.rotary.base, PAGE, page)
+                qkv = apply_rotary.fn(heads, *(x[place] for x in angles))
             mixed = attn.one_more(wrap(qkv.reshape(len(x), 1, -1)), kept)  # (B, 1, C)
             x = x + attn_proj(mixed.array[:, 0])
             hidden = c_fc(ln_2(x))
