@@ -612,6 +612,44 @@ def test_a_file_that_would_become_too_large_is_refused(tmp_path, method):
     assert load_compressed(tmp_path / "m", limit=2_000_000)["weight"].shape == (500, 500)
 
 
+def test_a_sparse_tensor_that_would_become_too_large_is_refused(tmp_path):
+    layer = nn.Linear(500, 500)
+    layer.weight.data = tt.zeros(500, 500)
+    save_compressed(layer, tmp_path / "m")
+    assert (tmp_path / "m").stat().st_size < 3000
+    with pytest.raises(ValueError, match=r"1,002,000 bytes, more than limit=100,000 bytes"):
+        load_compressed(tmp_path / "m", limit=100_000)
+    assert not load_compressed(tmp_path / "m")["weight"].any()
+
+
+ONE = {"values": tt.tensor([2.0]), "mask": tt.tensor([128], dtype=tt.uint8), "shape": [8]}
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        {"w": ONE | {"shape": [1 << 20, 1 << 20]}},
+        {"w": ONE | {"shape": [-8]}},
+        {"w": ONE | {"shape": [-2, -4]}},
+        {"w": ONE | {"shape": ["8"]}},
+        {"w": ONE | {"shape": None}},
+        {"w": ONE | {"mask": tt.tensor([1.0])}},
+        {"w": ONE | {"values": tt.tensor([1.0, 2.0])}},
+        {"w": {"values": tt.tensor([1.0])}},
+        {"w": {"same_as": "v"}},
+        {"w": {"same_as": ["v"]}},
+        {"w": 5},
+        [tt.tensor([1.0])],
+    ],
+)
+def test_a_file_that_holds_something_else_is_refused(tmp_path, packed):
+    (tmp_path / "m").write_bytes(compressed({"w": ONE}))
+    assert load_compressed(tmp_path / "m")["w"].tolist() == [2.0] + [0.0] * 7
+    (tmp_path / "m").write_bytes(compressed(packed))
+    with pytest.raises(ValueError, match=r"shape|mask|packed|dimension|assign"):
+        load_compressed(tmp_path / "m")
+
+
 @pytest.mark.parametrize(
     "damage", [lambda d: d[: len(d) // 2], lambda d: bytes([d[0] ^ 1]) + d[1:], lambda d: b""]
 )

@@ -518,7 +518,28 @@ def load_compressed(path, limit=1 << 30):
         data = decompressed(data, path, limit)
     if len(data) > limit:
         raise ValueError(f"load_compressed: {path} holds more than limit={limit:,} bytes")
-    return unpack_sparse(load(io.BytesIO(data)))
+    try:
+        packed = load(io.BytesIO(data))
+        nbytes = sum(unpacked_nbytes(name, x) for name, x in packed.items())
+        if nbytes > limit:
+            raise ValueError(
+                f"load_compressed: {path} holds {nbytes:,} bytes, more than limit={limit:,} bytes"
+            )
+        return unpack_sparse(packed)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"load_compressed: {path} holds no packed state_dict: {error!r}") from None
+
+
+def unpacked_nbytes(name, x):
+    """Bytes that an entry of a packed state_dict will take; its shape is held against its mask first."""
+    if not isinstance(x, dict):
+        return x.array.nbytes
+    if "same_as" in x:
+        return 0
+    size = prod(x["shape"])
+    if -(-size // 8) != x["mask"].numel():
+        raise ValueError(f"load_compressed: {name} has the shape {x['shape']} and a mask of another size")
+    return size * x["values"].array.itemsize
 
 
 def decompressed(data, path, limit):
