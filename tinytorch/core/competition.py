@@ -760,12 +760,13 @@ PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>{title}: leaderboard</title><style>
-:root {{ color-scheme: light dark }}
+:root {{ color-scheme: light dark; background: Canvas; color: CanvasText }}
 body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem }}
 div {{ overflow-x: auto }}
 table {{ border-collapse: collapse; width: 100%; margin: 1rem 0; font-variant-numeric: tabular-nums }}
 caption {{ text-align: left; font-weight: bold }}
-th, td {{ text-align: left; padding: .4rem .8rem .4rem 0; border-bottom: 1px solid; overflow-wrap: anywhere }}
+th, td {{ text-align: left; padding: .4rem .8rem .4rem 0; border-bottom: 1px solid; white-space: nowrap }}
+td:nth-child(2), td:last-child {{ white-space: normal; overflow-wrap: anywhere; min-width: 9rem }}
 </style></head><body><main><h1>{title}</h1>
 <p>Every figure was measured by the verifier. The score is the geometric mean of how many times as small and
 as fast as the reference a system is; entries whose 95 % intervals overlap are tied.</p>
