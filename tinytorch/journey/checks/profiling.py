@@ -204,7 +204,8 @@ measure = exercises.add(
 
 def measured(seconds, **settings):
     """measure of a function whose calls take so long, the last for ever: (Timing, number of calls)."""
-    time, calls = [0.0], []
+    time = [0.0]
+    calls: list[int] = []
 
     def work():
         time[0] += seconds[min(len(calls), len(seconds) - 1)]

@@ -1,6 +1,7 @@
 """Exercises of module 13, Transformers."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -117,7 +118,7 @@ normalized_rows = exercises.add(
 
 
 def check_norm(x, weight=None, bias=None, dims=1, eps=1e-5, centered=True):
-    rows = transformers.Statistics()
+    rows: Any = transformers.Statistics()
     given = [None if p is None else tensor(p) for p in (weight, bias)]
     what = "layer_norm" if centered else "rms_norm"
     words = f"{what} of {x.tolist() if x.size <= 4 else x.shape}, dims={dims}, eps={eps}"
@@ -224,7 +225,8 @@ norm_gradients = exercises.add(
 
 
 def check_norm_gradients(x, g, weight, dims, centered):
-    rows, shape = transformers.Statistics(), x.shape[-dims:]
+    rows: Any = transformers.Statistics()
+    shape = x.shape[-dims:]
     _, rows.mean, rows.factor = norm_by_formula(x, None, None, dims, 1e-5, centered)
     hat = ((x.reshape(len(rows.mean), -1) - rows.mean) * rows.factor).reshape(x.shape)
     d, axes = g if weight is None else g * weight, tuple(range(-dims, 0))
@@ -401,7 +403,7 @@ def config(**settings):
 
 
 def plain_block():
-    made = transformers.Block(config())
+    made: Any = transformers.Block(config())
     made.ln_1, made.attn, made.ln_2, made.mlp = Plain(1, 1), Plain(10, 0), Plain(1, 2), Plain(100, 0)
     return made
 
@@ -909,12 +911,8 @@ class Counting(Module):
 
     def __init__(self, block_size=4):
         super().__init__()
-        self.config, self.asked, self.modes, self.caches = (
-            config(vocab_size=10, block_size=block_size),
-            [],
-            [],
-            [],
-        )
+        self.config = config(vocab_size=10, block_size=block_size)
+        self.asked, self.modes, self.caches = [], [], []
 
     def forward(self, idx, targets=None, cache=None):
         self.asked.append(idx.shape[1])
