@@ -49,12 +49,16 @@ class Client:
     def ask(self, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         method = "GET" if body is None else "POST"
         headers = {"Content-Type": "application/json"} if body is not None else {}
+        kept = self.connection.sock is not None
         try:
             self.connection.request(method, path, body, headers)
             answer = self.connection.getresponse()
             return answer.status, answer.read()
-        except (http.client.HTTPException, OSError):
+        except (http.client.HTTPException, OSError) as error:
             self.connection.close()
+            # The service closes a connection on which nothing comes for a while.
+            if kept and isinstance(error, (ConnectionError, http.client.RemoteDisconnected)):
+                return self.ask(path, body)
             raise
 
 
@@ -199,6 +203,8 @@ def main() -> int:
     parser.add_argument("--abuse", action="store_true", help="send what no service should take")
     parser.add_argument("--json", metavar="FILE", help="write the figures to FILE")
     options = parser.parse_args()
+    if not options.rate > 0 or not options.seconds > 0:
+        parser.error("--rate and --seconds have to be above 0")
     url = urlsplit(options.url)
     host, port = url.hostname or "127.0.0.1", url.port or 80
     try:

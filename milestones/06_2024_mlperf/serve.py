@@ -26,7 +26,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 from bundle import Bundle, BundleError, read_bundle
 from models import normalization, stop
 
@@ -40,9 +39,9 @@ from tinytorch.core.memoization import Decoder
 @dataclass(frozen=True)
 class Limits:
     """body: bytes; batch: pictures in a request; prompt, tokens: characters; waiting: requests that may wait
-    for the networks; connections: open at once; patience: seconds for a client to send a request; deadline:
-    seconds that a request may wait for its turn; linger: seconds in which a refused body is read and thrown
-    away.
+    or run; connections: open at once; patience: seconds for a client to send a request; deadline: seconds
+    that a request may take, waiting for its turn included; linger: seconds in which a refused body is read
+    and thrown away.
     """
 
     body: int = 1 << 20
@@ -67,21 +66,44 @@ class RefusalError(Exception):
 # What is served
 
 
+class Writer(Decoder):
+    """A decoder that stops in the middle when its time is over."""
+
+    until = 0.0
+
+    def __call__(self, *args: Any, **settings: Any) -> Any:
+        if time.monotonic() > self.until:
+            raise RefusalError(503, "it took too long; ask for fewer tokens", **{"Retry-After": "1"})
+        return super().__call__(*args, **settings)
+
+
 class Models:
-    """The networks, one request at a time: each uses all processors, so two at once gain nothing."""
+    """The networks. One request at a time computes: `generate` sets the mode of the network that all threads
+    share, and products of matrices can use all processors, so two at once would gain little.
+    """
 
     def __init__(self, bundles: list[Bundle], limits: Limits):
-        self.limits = limits
+        self.limits, self.rejected = limits, 0
+        names = [bundle.name for bundle in bundles]
+        if len(set(names)) < len(names):
+            raise BundleError(f"each network can be served once, {', '.join(names)} came")
         self.classifiers = {bundle.name: bundle for bundle in bundles if bundle.labels}
         self.writer = next((bundle for bundle in bundles if bundle.tokenizer), None)
-        self.decoder = Decoder(self.writer.model) if self.writer else None
+        self.decoder = Writer(self.writer.model) if self.writer else None
         self.turn, self.places = threading.Lock(), threading.BoundedSemaphore(limits.waiting)
 
     def describe(self) -> dict[str, Any]:
-        about = {name: {"post": "/predict", "shape": b.config["sample_shape"], "labels": b.labels}
-                 for name, b in self.classifiers.items()}  # fmt: skip
+        about: dict[str, Any] = {
+            name: {"post": "/predict", "shape": b.config["sample_shape"], "labels": b.labels}
+            for name, b in self.classifiers.items()
+        }
         if self.writer:
-            about[self.writer.name] = {"post": "/generate"}
+            about[self.writer.name] = {"post": "/generate", "prompt": self.limits.prompt}
+        for bundle in [*self.classifiers.values(), *([self.writer] if self.writer else [])]:
+            about[bundle.name] |= {
+                "title": bundle.entry.title, "data": bundle.entry.data, "metric": bundle.entry.metric,
+                "figures": bundle.figures,
+            }  # fmt: skip
         return {"service": "TinyTorch", "models": about}
 
     def predict(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -122,7 +144,8 @@ class Models:
             raise RefusalError(400, f"'prompt' cannot be read: {error}") from None
         end = tokenizer.special_tokens["<end>"]
         count = min(count, self.writer.model.config.block_size - len(ids))
-        with Turn(self), tt.no_grad():
+        with Turn(self) as turn, tt.no_grad():
+            self.decoder.until = turn.until
             written = self.decoder.generate(
                 tt.tensor([ids]), count, temperature=temperature, generator=int(seed), stop_tokens=[end]
             )
@@ -137,14 +160,18 @@ class Turn:
     def __init__(self, models: Models):
         self.models = models
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> "Turn":
+        self.until = time.monotonic() + self.models.limits.deadline
         if not self.models.places.acquire(blocking=False):
+            self.models.rejected += 1
             raise RefusalError(503, "too many requests are waiting; try again", **{"Retry-After": "1"})
         if not self.models.turn.acquire(timeout=self.models.limits.deadline):
             self.models.places.release()
+            self.models.rejected += 1
             raise RefusalError(
                 503, "it took too long until it was this request's turn", **{"Retry-After": "1"}
             )
+        return self
 
     def __exit__(self, *error: object) -> None:
         self.models.turn.release()
@@ -189,13 +216,14 @@ def pictures(value: Any, shape: tuple[int, ...], limit: int) -> np.ndarray:
     """Pixels (N, *shape), from one picture or a list of them."""
     sizes = "x".join(map(str, shape))
     try:
-        pixels = np.array(value)
+        values = np.array(value, object)
+        if not {type(x) for x in values.flat} <= {int, float}:  # text, true, null, or rows of other lengths
+            raise TypeError
+        pixels = values.astype(np.float64)
     except (ValueError, TypeError, OverflowError):
-        pixels = np.array(None)
-    if pixels.dtype.kind not in "iuf":
         raise RefusalError(
             400, f"'inputs' has to be a picture of {sizes} numbers, or a list of such pictures"
-        )
+        ) from None
     if pixels.shape == shape:
         pixels = pixels[None]
     if pixels.shape[1:] != shape or not 1 <= len(pixels) <= limit:
@@ -228,7 +256,7 @@ class Metrics:
             for edge in BUCKETS:
                 self.buckets[edge] += seconds <= edge
 
-    def text(self) -> str:
+    def text(self, rejected: int) -> str:
         with self.lock:
             total = sum(self.requests.values())
             name = "tinytorch_request"
@@ -239,7 +267,9 @@ class Metrics:
             lines += [f'{name}_seconds_bucket{{le="{edge}"}} {self.buckets[edge]}' for edge in BUCKETS]
             lines += [f'{name}_seconds_bucket{{le="+Inf"}} {total}', f"{name}_seconds_sum {self.seconds:.6f}",
                       f"{name}_seconds_count {total}", f"# TYPE {name}s_in_flight gauge",
-                      f"{name}s_in_flight {self.in_flight}"]  # fmt: skip
+                      f"{name}s_in_flight {self.in_flight}",
+                      f"# TYPE {name}s_rejected_total counter",
+                      f"{name}s_rejected_total {rejected}"]  # fmt: skip
         return "\n".join(lines) + "\n"
 
 
@@ -319,6 +349,7 @@ class Handler(BaseHTTPRequestHandler):
     def route(self) -> Any:
         path = self.path.partition("?")[0]
         routes = {"/": "GET", "/health": "GET", "/metrics": "GET", "/predict": "POST", "/generate": "POST"}
+        late = self.server.stopping  # what came before is still answered
         body = self.body()
         if path not in routes:
             raise RefusalError(404, f"there is no such path; there are {', '.join(routes)}")
@@ -327,8 +358,8 @@ class Handler(BaseHTTPRequestHandler):
         if path == "/":
             return self.server.models.describe()
         if path == "/metrics":
-            return self.server.metrics.text()
-        if self.server.stopping:
+            return self.server.metrics.text(self.server.models.rejected)
+        if late:
             raise RefusalError(503, "the service is stopping", **{"Retry-After": "5"})
         if path == "/health":
             return {"status": "ok"}
@@ -522,16 +553,17 @@ def main() -> None:
         stop(str(error))
     address, names = service.server_address, service.models.describe()["models"]
     print(f"Serving {', '.join(names)} at http://{options.host}:{address[1]}; Ctrl-C stops.", flush=True)
-    stopped = threading.Event()
+    stopper = threading.Thread(target=service.stop)
 
     def leave(*_: object) -> None:
-        if not stopped.is_set():
-            stopped.set()
-            threading.Thread(target=service.stop).start()
+        if not service.stopping:
+            service.stopping = True
+            stopper.start()
 
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, leave)
     service.serve_forever(poll_interval=0.1)
+    stopper.join()
     print("Stopped.", flush=True)
 
 
