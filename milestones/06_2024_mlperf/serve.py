@@ -315,6 +315,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
                 return
             with self.server.flying(self.connection):
+                self.late = self.server.stopping  # what came before is still answered
                 if len(self.raw_requestline) > 65536:
                     self.requestline = self.request_version = ""
                     self.send_error(414)
@@ -349,7 +350,6 @@ class Handler(BaseHTTPRequestHandler):
     def route(self) -> Any:
         path = self.path.partition("?")[0]
         routes = {"/": "GET", "/health": "GET", "/metrics": "GET", "/predict": "POST", "/generate": "POST"}
-        late = self.server.stopping  # what came before is still answered
         body = self.body()
         if path not in routes:
             raise RefusalError(404, f"there is no such path; there are {', '.join(routes)}")
@@ -359,7 +359,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.server.models.describe()
         if path == "/metrics":
             return self.server.metrics.text(self.server.models.rejected)
-        if late:
+        if self.late:
             raise RefusalError(503, "the service is stopping", **{"Retry-After": "5"})
         if path == "/health":
             return {"status": "ok"}
