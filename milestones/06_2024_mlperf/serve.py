@@ -295,6 +295,7 @@ class Patient(io.RawIOBase):
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version, server_version, sys_version = "HTTP/1.1", "TinyTorch", ""
+    disable_nagle_algorithm = True  # or the body waits until the client has confirmed the headers
     server: "Service"
 
     def setup(self) -> None:
@@ -328,10 +329,10 @@ class Handler(BaseHTTPRequestHandler):
                     self.answer(408, {"error": "the request did not arrive in time"})
         except OSError:  # the client is gone
             self.close_connection = True
-        if not self.read:
-            self.linger()
         if self.status:
             self.note()
+        if not self.read:
+            self.linger()
 
     def respond(self) -> None:
         headers: dict[str, str] = {}
@@ -422,7 +423,7 @@ class Handler(BaseHTTPRequestHandler):
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """What the base class finds wrong with a request line or headers: always the client's fault."""
         self.read, self.close_connection = False, True
-        status = {501: 405, 505: 400}.get(int(code), int(code))
+        status = 400 if code >= 500 else int(code)  # 505: a version of HTTP that there is not
         self.command = self.command or "?"
         self.answer(status, {"error": (message or "the request cannot be read")[:200]})
 
@@ -455,10 +456,6 @@ class Handler(BaseHTTPRequestHandler):
                 "path": self.path[:200], "status": self.status, "ms": round(1e3 * seconds, 2),
             }  # fmt: skip
             print(json.dumps(line), file=sys.stderr, flush=True)
-
-    def do_GET(self) -> None: ...  # (the base class asks whether there is one)
-
-    do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = do_GET  # noqa: N815
 
 
 class Service(ThreadingHTTPServer):

@@ -199,7 +199,9 @@ def test_what_is_refused(service, case):
 
 
 def test_another_method_is_told_which_one_is_right(service):
-    for path, method, right in (("/predict", "GET", "POST"), ("/health", "DELETE", "GET")):
+    for path, method, right in (
+        ("/predict", "GET", "POST"), ("/health", "DELETE", "GET"), ("/", "BREW", "GET"),
+    ):  # fmt: skip
         status, _, headers = ask(service, path, method=method)
         assert (status, headers["Allow"]) == (405, right)
 
