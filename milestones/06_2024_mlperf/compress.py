@@ -9,8 +9,9 @@ before and once after. Each network leaves as a bundle.
     python milestones/06_2024_mlperf/compress.py
 """
 
-import platform
+import tempfile
 from datetime import UTC, datetime
+from pathlib import Path
 
 from bundle import BundleError, float_nbytes, packed, read_bundle, write_bundle
 from models import MODELS, Receipt, SystemRun, stop
@@ -41,7 +42,9 @@ def plan(model):
 
 
 def compress(entry, seed, data_dir, folder):
-    """Figures of one network, before and after; its bundle is written and measured as it was read back."""
+    """Figures of one network, before and after. What is measured is what a bundle gives back; then one with
+    the figures is written.
+    """
     model, test = entry.trained(seed), entry.test_set(data_dir)
     recipe = plan(model)
     smaller = packed(model, **recipe)
@@ -49,11 +52,12 @@ def compress(entry, seed, data_dir, folder):
         "title": entry.title, "metric": entry.metric, "data": entry.data, "seed": seed,
         "parameters": sum(p.numel() for p in model.parameters()),
         "memory": {"before": model_nbytes(model), "after": model_nbytes(smaller)},
-        "machine": environment(), "python": platform.python_version(),
+        "machine": environment(),
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
-    write_bundle(folder, entry, smaller, recipe, figures, card=f"# {entry.title}\n")
-    bundle = read_bundle(folder)
+    with tempfile.TemporaryDirectory() as scratch:
+        write_bundle(Path(scratch) / entry.name, entry, smaller, recipe, figures, card="")
+        bundle = read_bundle(Path(scratch) / entry.name)
     figures["disk"] = {"before": float_nbytes(model), "after": bundle.config["weights"]["bytes"]}
     figures["accuracy"] = {
         "before": entry.accuracy(model, test),
@@ -91,14 +95,17 @@ def card(entry, figures):
     for what, where in WHERE.items():
         ratio = f"{times(figures, what):.2f} times smaller"
         rows.append(f"| bytes {where} | {before_and_after(figures, what, ',')}, {ratio} |")
+    machine = figures["machine"]
     return "\n".join([
         f"# {entry.title}", "",
         f"{figures['parameters']:,} parameters, trained by TinyTorch's `milestones/{entry.path}`, "
         f"seed {figures['seed']}.",
-        "Large layers are stored in 4 bits, the others in 8; biases and norms are float32.", "",
+        "Large layers are stored in 4 bits, the others in 8; biases and norms are float32. While a layer "
+        "computes, its weights are float32, too.", "",
         "## Use and limits", "", USES[entry.name], "",
         "## Figures", "",
-        f"Measured on {figures['data']}, {figures['measured'][:10]}, before and after compression.", "",
+        f"Measured on {figures['data']}, {figures['measured'][:10]}, before and after compression, with Python "
+        f"{machine['python']} and NumPy {machine['numpy']} on {machine['system']} {machine['machine']}.", "",
         "| | float32 | this bundle |", "| --- | --- | --- |", *rows, "",
     ])  # fmt: skip
 

@@ -120,8 +120,11 @@ def show(entry, figures, profiler):
 
 def main(run):
     folder = run.options.trace
-    if folder and folder.exists() and not folder.is_dir():
-        stop(f"--trace {folder}: that is not a folder")
+    if folder:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            stop(f"--trace {folder}: {error.strerror}")
     found, errors = {}, []
     with run.timed():
         tt.manual_seed(run.seeds[0])
@@ -136,7 +139,6 @@ def main(run):
             memory = found[entry.name]["training_memory"]
             errors.append(100 * abs(memory["predicted"] / memory["measured"] - 1))
             if folder:
-                folder.mkdir(parents=True, exist_ok=True)
                 profiler.chrome_trace(folder / f"{entry.name}.json")
                 (folder / "figures.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print()

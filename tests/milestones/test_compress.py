@@ -343,9 +343,11 @@ def test_networks_under_the_profiler(place):
 def test_a_trace_folder_that_is_a_file_is_refused(place):
     file = place.folder / "file"
     file.touch()
-    done = started(place.folder, PROFILE, "--models", "mnist", "--trace", file)
-    assert done.returncode == 2
-    assert "not a folder" in done.stderr
+    for trace in (file, file / "deeper"):
+        done = started(place.folder, PROFILE, "--models", "mnist", "--trace", trace)
+        assert done.returncode == 2
+        assert f"--trace {trace}" in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_no_script_stands_in_for_a_module_of_python():
