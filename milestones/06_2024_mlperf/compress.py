@@ -104,8 +104,8 @@ def card(entry, figures):
         "computes, its weights are float32, too.", "",
         "## Use and limits", "", USES[entry.name], "",
         "## Figures", "",
-        f"Measured on {figures['data']}, {figures['measured'][:10]}, before and after compression, with Python "
-        f"{machine['python']} and NumPy {machine['numpy']} on {machine['system']} {machine['machine']}.", "",
+        f"Measured on {figures['data']}, {figures['measured'][:10]}, before and after compression, with "
+        f"Python {machine['python']} and NumPy {machine['numpy']} on {machine['system']} {machine['machine']}.", "",
         "| | float32 | this bundle |", "| --- | --- | --- |", *rows, "",
     ])  # fmt: skip
 
