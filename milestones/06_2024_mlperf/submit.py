@@ -17,6 +17,7 @@ import sys
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from bundle import BundleError, add_figures, packed, read_bundle
@@ -40,7 +41,7 @@ class AnsweringGPT(GPT):
     """A GPT asked questions: ids (N, T), padded, to the ids of its answers (N, LONGEST), padded."""
 
     def forward(self, idx, targets=None, cache=None):
-        model = copy.copy(self)  # the same weights
+        model: Any = copy.copy(self)  # the same weights
         model.__class__ = GPT
         return answers(partial(generate, model), idx)
 
@@ -113,7 +114,8 @@ def system_of(entry, bundle, folder):
 
 def scenarios(task, ways, bound):
     """{way: [Result of SingleStream, of Offline, of Server]}, printed as they come."""
-    quality, found = task.floor * accuracy_of(task, task.reference), {}
+    quality = task.floor * accuracy_of(task, task.reference)
+    found: dict[str, list] = {}
     for name, model in ways.items():
         sut = SystemUnderTest(model, task.inputs, task.targets, quality, task.score)
         found[name] = []

@@ -80,7 +80,7 @@ def test_seeing_is_timed(scripts, cnn, kind, capsys):
     found = accelerate.seeing(cnn, getattr(accelerate, kind), tt.randn(2, 3, 8, 8), rounds=6, warm_up=0)
     assert found.low <= found.ratio <= found.high
     assert found.rounds == 6
-    assert "CNN, 2 pictures at once" in capsys.readouterr().out
+    assert "CNN, pictures at once: 2" in capsys.readouterr().out
 
 
 def test_writing_is_timed_beyond_the_trained_context(scripts, gpt, capsys):
