@@ -375,8 +375,6 @@ normal_cdf = exercises.add(
             def normal_cdf(x, approximate="none", out=None):
                 if approximate not in ("none", "tanh"):
                     raise ValueError(f"approximate is 'none' or 'tanh', {approximate!r} came")
-                if approximate not in ("none", "tanh"):
-                    raise ValueError(f"approximate is 'none' or 'tanh', {approximate!r} came")
                 cdf = [erfc(-sqrt(0.5) * v) / 2 for v in x.ravel().tolist()]
                 out = np.empty_like(x) if out is None else out
                 out[...] = np.reshape(cdf, x.shape)

@@ -1,6 +1,7 @@
 """Exercises of module 04, Losses."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -452,7 +453,8 @@ def _():
 
 @class_cross_entropy.check("exponentials and sums are left for the derivative")
 def _():
-    x, left = grid(2, 3), losses.Softmax()
+    x = grid(2, 3)
+    left: Any = losses.Softmax()
     losses.class_cross_entropy(tensor(x), tensor([0, 1]), None, 1.0, left)
     share = left.exponentials / left.sums
     see("softmax.exponentials / softmax.sums", share).gives(np.exp(log_softmax_of(x, 1)).astype(np.float32))
