@@ -322,13 +322,21 @@ def _limit(limits: Limits, folder: str) -> None:
 REFUSED = (
     "os.fork", "os.forkpty", "os.exec", "os.posix_spawn", "os.spawn", "os.system", "os.startfile", "os.kill",
     "os.killpg", "subprocess.Popen", "pty.spawn", "socket.connect", "socket.bind", "socket.sendto",
-    "ctypes.dlopen", "signal.pthread_kill", "resource.setrlimit", "resource.prlimit",
+    "signal.pthread_kill", "resource.setrlimit", "resource.prlimit",
 )  # fmt: skip
 MOST_FILES = 50  # times that graded code may open a file to write
 CHANGING = {
     "os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.chmod", "os.chown", "os.link", "os.symlink",
     "os.truncate", "os.utime", "shutil.rmtree", "shutil.move", "shutil.copyfile", "os.chdir",
 }  # fmt: skip
+
+
+def _of_numpy(library: Any) -> bool:
+    """Is this one of NumPy's own libraries? tinytorch.utils.threads asks them for their number of threads."""
+    numpy = os.path.dirname(os.path.realpath(sys.modules["numpy"].__file__ or ""))
+    return isinstance(library, str) and os.path.realpath(library).startswith(
+        (numpy + os.sep, numpy + ".libs")
+    )
 
 
 def _fence(folder: str) -> Callable[[str, tuple[Any, ...]], None]:
@@ -348,7 +356,7 @@ def _fence(folder: str) -> Callable[[str, tuple[Any, ...]], None]:
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
         nonlocal opened
-        if event in REFUSED:
+        if event in REFUSED or (event == "ctypes.dlopen" and not _of_numpy(args[0])):
             raise PermissionError(f"{event} is not allowed while work is graded")
         if event == "open":
             path, mode, flags = args

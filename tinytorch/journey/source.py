@@ -195,7 +195,9 @@ def _exchange(text: str, new: "dict[str, Callable[[Function, list[str]], str]]")
 
 
 def units(text: str) -> list[Unit]:
-    """The parts of a file; joined, their texts are the file. Comments belong to what follows them."""
+    """The parts of a file; joined, their texts are the file. What stands before a statement, comments and blank
+    lines, is a part of its own.
+    """
     lines, parts, begun = lines_of(text), [], 0
     seen: dict[str, int] = {}
 
@@ -207,6 +209,9 @@ def units(text: str) -> list[Unit]:
 
     def visit(body: list[ast.stmt], prefix: str) -> None:
         for node in body:
+            if begun < _starts(node) - 1:
+                name = node.name if isinstance(node, ast.ClassDef) else _key(node, "")
+                close(f"before {prefix}{name}", _starts(node) - 1)
             if isinstance(node, ast.ClassDef) and node.body[0].lineno > node.lineno:
                 first = node.body[0]
                 documented = ast.get_docstring(node, clean=False) is not None

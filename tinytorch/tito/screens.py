@@ -48,6 +48,13 @@ STANDINGS = {
 }  # fmt: skip
 
 
+class Screen(Console):
+    def on_broken_pipe(self) -> None:
+        """The reader of a pipe has seen enough: no error."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0)
+
+
 def console() -> Console:
     """Standard output. What its encoding lacks is replaced, never an error; NO_COLOR and pipes are
     honoured.
@@ -55,7 +62,7 @@ def console() -> Console:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    return Console(highlight=False, soft_wrap=False)
+    return Screen(highlight=False, soft_wrap=False)
 
 
 def marks(out: Console) -> dict[str, str]:
