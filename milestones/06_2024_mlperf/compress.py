@@ -105,8 +105,8 @@ def card(entry, figures):
         "## Use and limits", "", USES[entry.name], "",
         "## Figures", "",
         f"Measured on {figures['data']}, {figures['measured'][:10]}, before and after compression, with "
-        f"Python {machine['python']} and NumPy {machine['numpy']} on {machine['system']} {machine['machine']}.",
-        "",
+        f"Python {machine['python']} and NumPy {machine['numpy']} on {machine['system']}, "
+        f"{machine['machine']}.", "",
         "| | float32 | this bundle |", "| --- | --- | --- |", *rows, "",
     ])  # fmt: skip
 
