@@ -112,8 +112,8 @@ def writing(model, ids, count, rounds):
 
 
 def seeing(model, kind, pictures, rounds, warm_up=1):
-    """The Comparison of a network with slow convolutions and the fused one, one thread each, with the same
-    answers; that with all threads is printed.
+    """The Comparison of a network with slow convolutions, on one thread, and the fused one on all, with the
+    same answers; that with the fused one on one thread is printed, too.
     """
     slow, fused, name = convolving(model, kind), fuse(model), kind.__name__.removesuffix("Conv2d").lower()
 
@@ -129,7 +129,7 @@ def seeing(model, kind, pictures, rounds, warm_up=1):
     for way in list(ways)[1:]:
         check_answers(outputs[name], outputs[way])
         found[way] = shown(report, name, way, f"CNN, pictures at once: {len(pictures):,}")
-    return found["fused"]
+    return found[way]
 
 
 def check_answers(right, found):
@@ -193,7 +193,7 @@ def main(run):
             enough = over_windows.low >= OVER_VECTORIZED
             notes = [
                 f"CNN over vectorized: {over_windows.ratio:.2f} ({over_windows.low:.2f} to "
-                f"{over_windows.high:.2f}), one thread each; the lower end has to reach {OVER_VECTORIZED:g}.",
+                f"{over_windows.high:.2f}), {get_num_threads()} threads to one; {OVER_VECTORIZED:g} is needed.",
                 f"Outputs of the CNN differ by at most {MOVED:g} of the largest, and no answer does.",
             ]
     return Receipt(
