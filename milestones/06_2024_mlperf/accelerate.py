@@ -193,7 +193,7 @@ def main(run):
             enough = over_windows.low >= OVER_VECTORIZED
             notes = [
                 f"CNN over vectorized: {over_windows.ratio:.2f} ({over_windows.low:.2f} to "
-                f"{over_windows.high:.2f}), {get_num_threads()} threads to one; {OVER_VECTORIZED:g} is needed.",
+                f"{over_windows.high:.2f}), {get_num_threads()} threads to 1; needed: {OVER_VECTORIZED:g}.",
                 f"Outputs of the CNN differ by at most {MOVED:g} of the largest, and no answer does.",
             ]
     return Receipt(
