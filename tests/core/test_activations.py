@@ -205,3 +205,8 @@ def test_the_input_is_never_changed():
         before = x.array.copy()
         getattr(activations, name)(x, **arguments).sum().backward()
         np.testing.assert_array_equal(x.array, before, err_msg=name)
+
+
+def test_log_softmax_of_large_numbers_keeps_its_digits():
+    found = activations.log_softmax(tensor([1000.0, 1000.0, 1000.0]), 0)
+    np.testing.assert_allclose(found.array, -np.log(3), rtol=1e-6)

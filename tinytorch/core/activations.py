@@ -159,9 +159,13 @@ def softmax(input, dim):
 def log_softmax(input, dim):
     """The logarithm of softmax, x_i - log sum_j exp(x_j): finite where softmax itself rounds to 0."""
 
+    def without(out, x, s, m):
+        np.subtract(x, m, out=out)  # first: beside a large m the digits of log(s) would be lost
+        out -= np.log(s)
+
     def subtracted(rows, out):
         sums, largest = exponentials(rows, out)
-        in_row_tiles(lambda out, x, s, m: np.subtract(x, np.log(s) + m, out=out), out, rows, sums, largest)
+        in_row_tiles(without, out, rows, sums, largest)
 
     return along(dim, subtracted, floating(input))
 
