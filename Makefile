@@ -12,6 +12,7 @@ WHEEL  := dist/tinytorch.stamp
 PACKAGE_FILES := $(shell find tinytorch datasets -type f -not -path '*/__pycache__/*' 2>/dev/null)
 RUNTIME_FILES := lite/runtime.py lite/live/boot.js $(shell find lite/runtime -type f -not -path '*/__pycache__/*' 2>/dev/null)
 BUNDLE        := docs/_static/live/page.js
+SCREENS       := docs/_static/screens/stamp
 BUNDLE_FILES  := lite/build.mjs $(shell find lite/live -type f 2>/dev/null)
 
 .DEFAULT_GOAL := help
@@ -20,7 +21,7 @@ BUNDLE_FILES  := lite/build.mjs $(shell find lite/live -type f 2>/dev/null)
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-html: environment runtime $(BUNDLE) ## build the site into _build/html
+html: environment runtime $(BUNDLE) $(SCREENS) ## build the site into _build/html
 	$(BIN)/sphinx-build -W --keep-going -q -c . -d _build/doctrees -b html docs $(HTML)
 	@echo "The site is in $(HTML); 'make serve' shows it."
 
@@ -42,7 +43,7 @@ bench: $(STAMPS)/test html ## measure tinytorch against PyTorch, and a page's st
 	$(BIN)/python -m benchmarks.boot --page modules/01_tensor.html
 
 clean: ## delete everything that was built
-	rm -rf $(VENV) _build dist lite/node_modules lite/static docs/_static/live docs/_static/katex .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) _build dist lite/node_modules lite/static docs/_static/live docs/_static/katex docs/_static/screens .pytest_cache .mypy_cache .ruff_cache
 
 environment: $(STAMPS)/site
 
@@ -79,6 +80,10 @@ runtime: lite/static/runtime.stamp
 
 lite/static/runtime.stamp: $(WHEEL) $(RUNTIME_FILES) lite/node_modules/.package-lock.json
 	$(BIN)/python lite/runtime.py --wheel dist/tinytorch-*.whl
+	@touch $@
+
+$(SCREENS): $(STAMPS)/site docs/screens.py tito.py $(PACKAGE_FILES)
+	$(BIN)/python docs/screens.py $(@D)
 	@touch $@
 
 $(BUNDLE): lite/node_modules/.package-lock.json $(BUNDLE_FILES)

@@ -12,7 +12,7 @@ import pytest
 from lite.runtime import STATIC, pinned_wheels
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-FOLDERS = ("tests/core", "tests/ops", "tests/utils", "tests/datasets")
+FOLDERS = ("tests/core", "tests/ops", "tests/utils", "tests/datasets", "tests/workshop")
 TIME_LIMIT = 480  # seconds; about 60 on an idle machine
 
 

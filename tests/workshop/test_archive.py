@@ -124,7 +124,7 @@ def test_progress_survives_json(name, when, hints, revealed):
         ('{"version": 2}', "newer TinyTorch"), ('{"version": 1}', "damaged"), ("[" * 100_000, "damaged"),
         (Progress().to_json().replace('"current": "01_tensor"', '"current": 3'), "expected text"),
         (Progress().to_json().replace('"exercises": {}', '"exercises": {"a": {"b": {"c": 1}}}'), "damaged"),
-        (Progress().to_json().replace('"exercises": {}', '"exercises": {"a": {"b": {"hints": ""}}}'), "hints"),
+        (Progress().to_json().replace('"exercises": {}', '"exercises": {"a": {"b": {"hints": ""}}}'), "hint"),
         (Progress().to_json().replace('"modules": {}', '"modules": {"a": 1}'), "damaged"),
     ],
 )  # fmt: skip

@@ -68,7 +68,7 @@ def test_submissions_that_misbehave_disturb_nobody(submit, tmp_path):
         "loops": "while True: pass",
         "forks": "import os\n    while True: os.fork()",
         "writes": f"open({str(outside)!r}, 'w').write('x'); return np.maximum(input, 0)",
-        "prints": "import os\n    for _ in range(1024): os.write(1, b'x' * 1024 ** 2); print('y' * 1024 ** 2)\n"
+        "prints": "import os\n    for _ in range(1024): os.write(1, b'x' * 2 ** 20); print('y' * 2 ** 20)\n"
         "    return np.maximum(input, 0)",
         "hoards": "return np.concatenate([np.ones(1 << 28) for _ in range(64)])",
         "exits": "import os; os._exit(0)",

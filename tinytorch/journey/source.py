@@ -195,8 +195,8 @@ def _exchange(text: str, new: "dict[str, Callable[[Function, list[str]], str]]")
 
 
 def units(text: str) -> list[Unit]:
-    """The parts of a file; joined, their texts are the file. What stands before a statement, comments and blank
-    lines, is a part of its own.
+    """The parts of a file; joined, their texts are the file. What stands before a statement, comments and
+    blank lines, is a part of its own.
     """
     lines, parts, begun = lines_of(text), [], 0
     seen: dict[str, int] = {}

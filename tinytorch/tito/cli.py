@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+from rich.text import Text
 
 from .. import __version__
 from ..journey.checks import exercises_of
@@ -150,7 +151,7 @@ def status(as_json: bool) -> None:
     in_all = sum(len(view.module.exercises) for view in views)
     out.print(f"workspace  {shop.root}", soft_wrap=True)
     out.print(f"path       {named}")
-    out.print("exercises  ", screens.progress_bar(out, solved, in_all), end="\n\n")
+    out.print(Text.assemble("exercises  ", screens.progress_bar(out, solved, in_all)), end="\n\n")
     out.print(screens.module_table(out, views, progress.current, track.modules))
     outdated = [view.module for view in views if shop.outdated(view.module)]
     if outdated:
