@@ -204,8 +204,7 @@ class PercentileObserver(MinMaxObserver):
         while largest > self.r:
             self.counts = np.pad(self.counts.reshape(-1, 2).sum(1), bins // 4)
             self.r *= 2
-        numbers = x if isinstance(x, np.ndarray) else x.get()
-        self.counts += np.histogram(numbers, bins, (-self.r, self.r))[0]
+        self.counts += np.histogram(on_host(x), bins, (-self.r, self.r))[0]
 
     def range(self):
         low, high = super().range()
@@ -226,7 +225,7 @@ class Int8Weight(Module):
 
     def __init__(self, weight, per_channel=True, symmetric=True):
         super().__init__()
-        w = weight.detach().cpu().array
+        w = on_host(weight.array)
         over = tuple(range(1 if per_channel else 0, w.ndim))
         scale, zero_point = choose_qparams(w.min(over, initial=0), w.max(over, initial=0), symmetric)
         per_row = (-1 if per_channel else 1,) + (1,) * (w.ndim - 1)
@@ -274,7 +273,7 @@ class Int4Weight(Module):
         count = prod(self.shape[1:])
         groups = -(-count // group_size)
         w = np.zeros((len(weight), groups * group_size), np.float32)
-        w[:, :count] = weight.detach().cpu().array.reshape(len(weight), count)
+        w[:, :count] = on_host(weight.array).reshape(len(weight), count)
         w = w.reshape(len(w), groups, group_size)
         scale = choose_qparams(w.min(2, initial=0), w.max(2, initial=0), symmetric=True, bits=4)[0]
         scale = rounded_up(scale)
@@ -312,6 +311,11 @@ def new_or_buffer(key, shape, like):
 def beside(tensor, array):
     """A Tensor of a NumPy array, on another Tensor's device."""
     return wrap(np.asarray(array, like=tensor.array))
+
+
+def on_host(array):
+    """A NumPy array of one on any device."""
+    return array if isinstance(array, np.ndarray) else array.get()
 
 
 def rounded_up(scale):
