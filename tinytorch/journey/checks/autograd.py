@@ -1,0 +1,763 @@
+"""Exercises of module 05, Autograd."""
+
+import numpy as np
+
+from tinytorch.core import autograd
+from tinytorch.core.autograd import engine, node_of
+from tinytorch.core.tensor import Op, tensor
+
+from ..checking import Exercises, call, gradients, raises, see, swap, wrong
+
+exercises = Exercises("autograd")
+
+
+def leaf(value, dtype=np.float32):
+    """A tensor that requires a gradient."""
+    x = tensor(np.array(value, dtype))
+    x.requires_grad = True
+    return x
+
+
+def numbers(*shape, seed=5, dtype=np.float64):
+    return np.random.default_rng(seed).normal(0, 1, shape).astype(dtype)
+
+
+def scaled_op():
+    """An Op without a derivative: factor * x."""
+
+    def scaled(x, factor):
+        return x * factor
+
+    return Op(scaled)
+
+
+derivative = exercises.add(
+    "derivative",
+    prompt="Write the derivatives of an Op into its table, op.derivatives: {position of the parameter: "
+    "(function, places)}. "
+    "The functions come in the order of the parameters; None means that there is none. The first "
+    "parameter of a "
+    "function is g; the names of its others say what it needs, and `_place(op, name)` makes a place of each.",
+    hints=(
+        "`enumerate(functions)` gives each function and the position of its parameter.",
+        "The names of a function's parameters: function.__code__.co_varnames[: "
+        "function.__code__.co_argcount].",
+        "Leave out the first name, which is g: op.derivatives[position] = function, [_place(op, name) for "
+        "name in names]",
+    ),
+    mistakes=(
+        swap("co_varnames[1 : ", "co_varnames[0 : ", "g itself is looked up among the Op's parameters: leave the first name out."),
+        swap(": function.__code__.co_argcount]", ":]", "Local variables of the function count as parameters: stop at co_argcount."),
+        swap(
+            "        if function is not None:\n            names", "        if True:\n            names",
+            "None has no code to look at: a parameter without a derivative is left out.",
+        ),
+        swap("op.derivatives[position]", "op.derivatives[0]", "All derivatives land on the first parameter."),
+    ),
+)  # fmt: skip
+
+
+@derivative.check("each function lands on its parameter")
+def _():
+    op = scaled_op()
+    by_x, by_factor = (lambda g, factor: g * factor), (lambda g, x: g * x)
+    call(autograd.derivative, op, by_x, by_factor)
+    see("positions in op.derivatives", sorted(op.derivatives)).gives([0, 1])
+    see("the function at position 0 is the first", op.derivatives[0][0] is by_x).gives(True)
+    see("the function at position 1 is the second", op.derivatives[1][0] is by_factor).gives(True)
+
+
+@derivative.check("the names of its parameters say what a function needs")
+def _():
+    op = scaled_op()
+    autograd.derivative(op, lambda g, factor, x_shape, out: g)
+    see("places of (factor, x_shape, out)", list(op.derivatives[0][1])).gives(
+        [(1, False), (0, True), (-1, False)]
+    )
+
+
+@derivative.check("local variables are no parameters")
+def _():
+    def by_x(g, factor):
+        product = g * factor
+        return product
+
+    op = scaled_op()
+    autograd.derivative(op, by_x)
+    see("places of (factor) in a function with a local variable", list(op.derivatives[0][1])).gives(
+        [(1, False)]
+    )
+
+
+@derivative.check("None leaves a parameter without a derivative")
+def _():
+    op = scaled_op()
+    autograd.derivative(op, None, lambda g, x: g * x)
+    see("positions in op.derivatives after derivative(op, None, …)", sorted(op.derivatives)).gives([1])
+
+
+unbroadcast = exercises.add(
+    "unbroadcast",
+    prompt="Sum the gradient g, an array, over the dimensions that broadcasting added in front or "
+    "repeated from a size of 1, "
+    "and return it in `shape`, the shape that the input had before it was broadcast.",
+    hints=(
+        "Broadcasting lines shapes up at their ends. g.ndim - len(shape) dimensions were added in front; "
+        "sum over those.",
+        "Of the others sum over those whose size in `shape` is 1 while in g it is another.",
+        "Collect the dimensions in a tuple, g.sum(that tuple), and reshape the result to `shape`.",
+    ),
+    mistakes=(
+        wrong(
+            """
+            def unbroadcast(g, shape):
+                return g
+            """,
+            "Nothing is summed: an input that was used many times, by broadcasting, gets the sum of all "
+            "its gradients.",
+        ),
+        wrong(
+            """
+            def unbroadcast(g, shape):
+                added = g.ndim - len(shape)
+                return g.sum(tuple(range(added))).reshape(shape) if added else g
+            """,
+            "Only the added dimensions are summed; those that were repeated from a size of 1 have to be "
+            "summed as well.",
+        ),
+        wrong(
+            """
+            def unbroadcast(g, shape):
+                added = g.ndim - len(shape)
+                over = tuple(i for i in range(g.ndim) if i < added or shape[i - added] == 1 != g.shape[i])
+                return g.mean(over).reshape(shape) if over else g
+            """,
+            "The gradients are averaged. Each use of the number adds its gradient: sum them.",
+        ),
+        wrong(
+            """
+            def unbroadcast(g, shape):
+                over = tuple(i for i, size in enumerate(shape) if size == 1 != g.shape[i])
+                g = g.sum(over, keepdims=True) if over else g
+                added = g.ndim - len(shape)
+                return g.sum(tuple(range(g.ndim - added, g.ndim))).reshape(shape) if added else g
+            """,
+            "The shapes are lined up at their beginnings; broadcasting lines them up at their ends.",
+        ),
+    ),
+)
+
+
+@unbroadcast.check("a row that was added to each of two rows gets the sum of both")
+def _():
+    call(autograd.unbroadcast, np.array([[1.0, 2.0, 3.0], [10.0, 20.0, 30.0]]), (3,)).gives(
+        np.array([11.0, 22.0, 33.0])
+    )
+
+
+@unbroadcast.check("a column of size 1 gets the sum along its row")
+def _():
+    call(autograd.unbroadcast, np.array([[1.0, 2.0, 3.0], [10.0, 20.0, 30.0]]), (2, 1)).gives(
+        np.array([[6.0], [60.0]])
+    )
+
+
+@unbroadcast.check("a number gets the sum of everything")
+def _():
+    call(autograd.unbroadcast, np.ones((2, 3)), ()).gives(np.array(6.0))
+
+
+@unbroadcast.check("added and repeated dimensions at once")
+def _():
+    g = numbers(2, 3, 4)
+    call(autograd.unbroadcast, g, (3, 1)).gives(g.sum((0, 2)).reshape(3, 1))
+    call(autograd.unbroadcast, g, (1, 1, 4)).gives(g.sum((0, 1)).reshape(1, 1, 4))
+
+
+@unbroadcast.check("a sum whose input was broadcast has the right gradient")
+def _():
+    gradients("x + y with shapes (2, 3) and (3,)", lambda x, y: x + y, numbers(2, 3), numbers(3))
+
+
+matmul_a = exercises.add(
+    "matmul_a",
+    prompt="Return the gradient with respect to a in a @ b, as an array: g has the shape of the result, "
+    "a_shape is the shape "
+    "of a. For matrices it is g @ bᵀ, also for stacks of them. b may be a vector (..., k) · (k,), and so "
+    "may a: "
+    "then g lacks that dimension. What broadcasting did to leading dimensions is undone elsewhere.",
+    hints=(
+        "Element (i, k) of a meets b[k, j] on its way to each result (i, j): the gradient is the sum of "
+        "g[i, j] · b[k, j] over j.",
+        "`transposed(b)` exchanges the last two dimensions and leaves the others.",
+        "Where b is a vector, g[..., None] * b. Where a is one, np.matmul(b, g[..., None])[..., 0].",
+    ),
+    mistakes=(
+        wrong(
+            """
+            def matmul_a(g, a_shape, b):
+                if b.ndim == 1:
+                    return g[..., None] * b
+                if len(a_shape) == 1:
+                    return np.matmul(b, g[..., None])[..., 0]
+                return np.matmul(g, b) if g.shape[-1] == b.shape[-2] else np.matmul(g, transposed(b))
+            """,
+            "b is not transposed: the gradient of a is g @ bᵀ. With square matrices the shapes fit and "
+            "the numbers are wrong.",
+        ),
+        wrong(
+            """
+            def matmul_a(g, a_shape, b):
+                if b.ndim == 1:
+                    return g[..., None] * b
+                if len(a_shape) == 1:
+                    return np.matmul(b, g[..., None])[..., 0]
+                return np.matmul(g, b.T)
+            """,
+            "`.T` turns all dimensions of a stack around; only the last two have to be exchanged.",
+        ),
+        wrong(
+            """
+            def matmul_a(g, a_shape, b):
+                return np.matmul(g, transposed(b))
+            """,
+            "Vectors need their own cases: a vector has no second dimension to transpose, and g lacks it, "
+            "too.",
+        ),
+    ),
+)
+matmul_b = exercises.add(
+    "matmul_b",
+    prompt="Return the gradient with respect to b in a @ b, as an array: g has the shape of the result, "
+    "b_shape is the shape "
+    "of b. For matrices it is aᵀ @ g, also for stacks of them. a or b may be a vector, and then g lacks that "
+    "dimension. Where b is a single matrix and a a stack, the gradients of all members add up.",
+    hints=(
+        "Element (k, j) of b meets a[i, k] on its way to each result (i, j): sum a[i, k] · g[i, j] over i.",
+        "With a vector a the sum has one member: a[:, None] * g[..., None, :] for a matrix b, a * g[..., "
+        "None] for a vector.",
+        "A single matrix b that met a stack: reshape a and g to two dimensions, and one product sums over "
+        "everything.",
+    ),
+    mistakes=(
+        swap(
+            "return np.matmul(transposed(a), g)\n",
+            "return np.matmul(a, g) if a.shape[-1] == g.shape[-2] else np.matmul(transposed(a), g)\n",
+            "a is not transposed: the gradient of b is aᵀ @ g.",
+            (
+                "        rows = prod(a.shape[:-1])\n"
+                "        return product(a.reshape(rows, a.shape[-1]).T, g.reshape(rows, g.shape[-1]))",
+                "        if a.ndim == 2 and a.shape[0] == a.shape[1]:\n            return np.matmul(a, g)\n"
+                "        rows = prod(a.shape[:-1])\n"
+                "        return product(a.reshape(rows, a.shape[-1]).T, g.reshape(rows, g.shape[-1]))",
+            ),
+        ),
+        swap(
+            "        rows = prod(a.shape[:-1])\n"
+            "        return product(a.reshape(rows, a.shape[-1]).T, g.reshape(rows, g.shape[-1]))",
+            "        return np.matmul(transposed(a), g)[(0,) * (a.ndim - 2)]",
+            "Only the first member of the stack counts; a matrix that met all members gets the sum over "
+            "them.",
+        ),
+        wrong(
+            """
+            def matmul_b(g, a, b_shape):
+                if len(b_shape) == 2 and a.ndim > 2:
+                    rows = prod(a.shape[:-1])
+                    return a.reshape(rows, a.shape[-1]).T @ g.reshape(rows, g.shape[-1])
+                return np.matmul(transposed(a), g)
+            """,
+            "Vectors need their own cases: g then lacks the dimension that the vector had.",
+        ),
+    ),
+)
+
+
+def check_matmul(a, b):
+    """The gradients of a sum of g * (a @ b), by einsum-free arithmetic: differences are exact, a product "
+    "is linear."""
+    g = numbers(*np.shape(np.matmul(a, b)), seed=8)
+
+    def slope(of, other, first):
+        result = np.zeros_like(of)
+        for index in np.ndindex(of.shape):
+            unit = np.zeros_like(of)
+            unit[index] = 1
+            result[index] = (g * (np.matmul(unit, other) if first else np.matmul(other, unit))).sum()
+        return result
+
+    return g, slope(a, b, True), slope(b, a, False)
+
+
+SHAPES = (((2, 2), (2, 2)), ((2, 3), (3, 4)), ((4, 2, 3), (4, 3, 2)), ((2, 2, 2, 3), (2, 2, 3, 3)))
+
+
+@matmul_a.check("two by two: the product with the other one, transposed")
+def _():
+    call(
+        autograd.matmul_a, np.array([[1.0, 0.0], [0.0, 1.0]]), (2, 2), np.array([[1.0, 2.0], [3.0, 4.0]])
+    ).gives(np.array([[1.0, 3.0], [2.0, 4.0]]))
+
+
+@matmul_a.check("matrices and stacks of matrices")
+def _():
+    for a_shape, b_shape in SHAPES:
+        a, b = numbers(*a_shape), numbers(*b_shape, seed=6)
+        g, by_a, _ = check_matmul(a, b)
+        call(autograd.matmul_a, g, a.shape, b).gives(by_a)
+
+
+@matmul_a.check("a vector on either side")
+def _():
+    for a_shape, b_shape in (((2, 3), (3,)), ((3,), (3, 2)), ((3,), (3,))):
+        a, b = numbers(*a_shape), numbers(*b_shape, seed=6)
+        g, by_a, _ = check_matmul(a, b)
+        call(autograd.matmul_a, g, a.shape, b).gives(by_a)
+
+
+@matmul_b.check("two by two: the first one, transposed, times the gradient")
+def _():
+    call(
+        autograd.matmul_b, np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[1.0, 2.0], [3.0, 4.0]]), (2, 2)
+    ).gives(np.array([[1.0, 3.0], [2.0, 4.0]]))
+
+
+@matmul_b.check("matrices and stacks of matrices")
+def _():
+    for a_shape, b_shape in SHAPES:
+        a, b = numbers(*a_shape), numbers(*b_shape, seed=6)
+        g, _, by_b = check_matmul(a, b)
+        call(autograd.matmul_b, g, a, b.shape).gives(by_b)
+
+
+@matmul_b.check("a single matrix that met a stack gets the sum")
+def _():
+    a, b = numbers(4, 2, 3), numbers(3, 2, seed=6)
+    g, _, by_b = check_matmul(a, b)
+    call(autograd.matmul_b, g, a, b.shape).gives(by_b)
+
+
+@matmul_b.check("a vector on either side")
+def _():
+    for a_shape, b_shape in (((2, 3), (3,)), ((3,), (3, 2)), ((3,), (3,))):
+        a, b = numbers(*a_shape), numbers(*b_shape, seed=6)
+        g, _, by_b = check_matmul(a, b)
+        call(autograd.matmul_b, g, a, b.shape).gives(by_b)
+
+
+record = exercises.add(
+    "Engine.record",
+    prompt="Give `result` its history: if recording is on (`here.enabled`), the result is of a float "
+    "dtype and an input requires a "
+    "gradient, set result.requires_grad to True and result.node to Node(op.__name__, edges), with an Edge "
+    "for each such input. "
+    "self._saved(op, position, args, arrays, result) gives an edge its function, values and watched; "
+    "node_of(tensor) its parent. "
+    "An argument can be a list or tuple of tensors: its members share the function through "
+    "Shares(function).of(index).",
+    hints=(
+        "Return at once where here.enabled is False or result.array.dtype.kind is not 'f'.",
+        "Go over enumerate(args). Edge(node_of(arg), function, values, watched, arg.array) for a Tensor "
+        "that requires a gradient.",
+        "Without any edge the result stays as it is: a constant.",
+    ),
+    mistakes=(
+        swap(
+            "if not here.enabled or result.array.dtype.kind != \"f\":", "if result.array.dtype.kind != "
+            "\"f\":",
+            "Inside no_grad something is recorded: here.enabled says whether recording is on.",
+        ),
+        swap(
+            "        if edges:\n            result", "        if True:\n            result",
+            "A result of constants requires a gradient: without an edge it has to stay a constant.",
+        ),
+        swap(
+            "elif isinstance(arg, Tensor) and arg.requires_grad:", "elif isinstance(arg, Tensor):",
+            "An input that does not require a gradient gets an edge: only those that require one are "
+            "followed.",
+        ),
+        swap(
+            "            if arg.__class__ is list or arg.__class__ is tuple:", "            if False:",
+            "Lists of tensors are not followed: `cat` takes one, and its members need their gradients.",
+        ),
+    ),
+)  # fmt: skip
+
+
+@record.check("a result of a tensor that requires a gradient has a node, and requires one itself")
+def _():
+    x = leaf([1.0, 2.0])
+    y = x * 3.0
+    see("(x * 3).requires_grad", y.requires_grad).gives(True)
+    see("kind of (x * 3).node", type(y.node).__name__).gives("Node")
+    see("how many parents it has", len(y.node.parents())).gives(1)
+    see("its parent is the node of x", y.node.parents()[0] is node_of(x)).gives(True)
+
+
+@record.check("constants stay constants")
+def _():
+    y = tensor([1.0, 2.0]) * 3.0
+    see("(constant * 3).requires_grad", y.requires_grad).gives(False)
+    see("(constant * 3).node", y.node).gives(None)
+
+
+@record.check("an edge for each input that requires a gradient, and for no other")
+def _():
+    x, y, z = leaf([1.0, 2.0]), leaf([3.0, 4.0]), tensor([5.0, 6.0])
+    see("parents of x * y", len((x * y).node.parents())).gives(2)
+    see("parents of x * constant", len((x * z).node.parents())).gives(1)
+
+
+@record.check("nothing is recorded inside no_grad, nor for integers")
+def _():
+    x = leaf([1.0, 2.0])
+    with autograd.no_grad():
+        see("(x * 3).node inside no_grad", (x * 3.0).node).gives(None)
+    see("(x > 1).node", (x > 1.0).node).gives(None)
+
+
+@record.check("the members of a list are followed")
+def _():
+    from tinytorch.core.tensor import cat
+
+    x, y = leaf([1.0]), leaf([2.0, 3.0])
+    joined = cat([x, tensor([9.0]), y], 0)
+    see("parents of cat([x, constant, y])", 0 if joined.node is None else len(joined.node.parents())).gives(2)
+    (joined * tensor([1.0, 10.0, 100.0, 1000.0])).sum().backward()
+    see("x.grad", x.grad).gives([1.0])
+    see("y.grad", y.grad).gives([100.0, 1000.0])
+
+
+newest_first = exercises.add(
+    "newest_first",
+    prompt="Return a list of all nodes that can be reached from `roots` by node.parents(), the roots "
+    "included, each once, "
+    "sorted by node.order from the highest to the lowest. A node is younger, its order higher, than all "
+    "it was made of, so that "
+    "everything that uses a node comes before it.",
+    hints=(
+        "Keep a set of the nodes that were seen and a list of those whose parents are still to be looked at.",
+        "Take one from the list, add those of its parents that were not seen to both, until the list is "
+        "empty. No recursion: "
+        "a history can be longer than Python's stack.",
+        "sorted(seen, key=lambda node: node.order, reverse=True)",
+    ),
+    mistakes=(
+        swap(
+            ", reverse=True",
+            "",
+            "The oldest come first: a node's gradient would be passed on before it is complete.",
+        ),
+        swap(
+            "            if parent not in seen:\n                seen.add(parent)\n                "
+            "waiting.append(parent)",
+            "            seen.add(parent)",
+            "Only the roots' parents are found: look at the parents of the parents, too.",
+        ),
+        wrong(
+            """
+            def newest_first(roots):
+                found = []
+
+                def visit(node):
+                    for parent in node.parents():
+                        visit(parent)
+                    found.append(node)
+
+                for root in roots:
+                    visit(root)
+                return sorted(set(found), key=lambda node: node.order, reverse=True)
+            """,
+            "The recursion is as deep as the history is long, and visits shared nodes over and over: keep "
+            "a list of what is waiting "
+            "and a set of what was seen.",
+        ),
+        wrong(
+            """
+            def newest_first(roots):
+                found, waiting = [], list(roots)
+                while waiting:
+                    node = waiting.pop()
+                    found.append(node)
+                    waiting.extend(node.parents())
+                return sorted(found, key=lambda node: node.order, reverse=True)
+            """,
+            "A node that is used twice comes twice: each node once.",
+        ),
+    ),
+)
+
+
+class Fake:
+    """A node with parents."""
+
+    def __init__(self, order, *parents):
+        self.order, self.made_of = order, list(parents)
+
+    def parents(self):
+        return self.made_of
+
+
+def orders(*roots):
+    return see("orders of the nodes of newest_first", [node.order for node in autograd.newest_first(roots)])
+
+
+@newest_first.check("a chain, from its end to its beginning")
+def _():
+    a = Fake(1)
+    b = Fake(2, a)
+    orders(Fake(3, b)).gives([3, 2, 1])
+
+
+@newest_first.check("a node that is used twice comes once, after both of its users")
+def _():
+    a = Fake(1)
+    b, c = Fake(2, a), Fake(3, a)
+    orders(Fake(4, c, b)).gives([4, 3, 2, 1])
+
+
+@newest_first.check("several roots")
+def _():
+    a = Fake(1)
+    orders(Fake(2, a), Fake(5, a), Fake(3)).gives([5, 3, 2, 1])
+
+
+@newest_first.check("a history of ten thousand steps")
+def _():
+    node = Fake(0)
+    for order in range(1, 10_000):
+        node = Fake(order, node)
+    found = autograd.newest_first([node])
+    see("how many nodes were found", len(found)).gives(10_000)
+
+
+walk = exercises.add(
+    "Engine.walk",
+    prompt="A generator: visit the nodes behind `outputs`, newest first, and yield (node, (gradient, "
+    "owned)) for each leaf and each "
+    "node with `retained`, once its gradient is complete. Begin with receive(received, node_of(output), "
+    "first_gradient(output, "
+    "gradient), False) for each output. For a node that is no leaf, pass on: each (parent, d) of "
+    "node.gradients(g) is received by the "
+    "parent, as owned if d is not g and has no base. Then set node.edges to None, unless retain_graph is "
+    "true.",
+    hints=(
+        "`received` is a dictionary {node: (gradient so far, owned)}; pop a node's entry when you visit it.",
+        "newest_first(received) gives the order; skip a node that received nothing.",
+        "`receive(received, parent, d, owned)` adds to what is there. Owned means: nobody else has this "
+        "array.",
+    ),
+    mistakes=(
+        swap(
+            "            if not retain_graph:\n                node.edges = None\n", "",
+            "The graph is kept: after a backward pass without retain_graph the edges have to go, so that "
+            "a second one is an error.",
+        ),
+        swap(
+            "            if not retain_graph:\n                node.edges = None\n", "            "
+            "node.edges = None\n",
+            "The graph is freed even with retain_graph=True.",
+        ),
+        swap("receive(received, parent, d, d is not g and d.base is None)", "received[parent] = (d, d is not g and d.base is None)",
+             "The gradient from one user overwrites that from another: a node that is used twice gets the "
+             "sum."),
+        swap("            if node.leaf or node.retained:\n                yield node, (g, owned and node.leaf)\n",
+             "            if node.leaf:\n                yield node, (g, owned)\n",
+             "retain_grad() has no effect: nodes with `retained` are yielded, too."),
+    ),
+)  # fmt: skip
+
+
+@walk.check("the gradient arrives at the leaf")
+def _():
+    x = leaf([1.0, 2.0, 3.0])
+    (x * x).sum().backward()
+    see("x.grad after (x * x).sum().backward()", x.grad).gives([2.0, 4.0, 6.0])
+
+
+@walk.check("a value that is used twice gets the sum of both gradients")
+def _():
+    x = leaf([2.0])
+    y = x * 3.0
+    (y * y + y).sum().backward()
+    see("x.grad of (3x)² + 3x at 2", x.grad).gives([39.0])
+
+
+@walk.check("a graph is gone after backward, and stays with retain_graph=True")
+def _():
+    x = leaf([2.0])
+    y = (x * x).sum()
+    y.backward(retain_graph=True)
+    y.backward()
+    see("x.grad after two backward passes", x.grad).gives([8.0])
+    raises(RuntimeError, y.backward, says="freed")
+
+
+@walk.check("retain_grad keeps the gradient of a result")
+def _():
+    x = leaf([2.0])
+    y = x * 3.0
+    y.retain_grad()
+    (y * y).sum().backward()
+    see("y.grad, kept by retain_grad()", y.grad).gives([12.0])
+
+
+@walk.check("several outputs with gradients of their own")
+def _():
+    x = leaf([1.0, 2.0])
+    ones, tens = x * 1.0, x * 10.0
+    found = list(engine.walk([ones.sum(), tens.sum()], [None, None], False))
+    see("how many leaves were yielded", len(found)).gives(1)
+    see("its gradient", found[0][1][0]).gives([11.0, 11.0])
+
+
+backward = exercises.add(
+    "Engine.backward",
+    prompt="Go through self.walk([tensor], [gradient], retain_graph) with NumPy's warnings off, and put "
+    "each gradient where it "
+    "belongs: the holder is node.tensor() of a leaf, node.retained() of another node; skip it if it is "
+    "gone, or if it is a leaf "
+    "that requires no gradient any more. A holder without .grad gets wrap(g), or wrap(g.copy()) if g is "
+    "not owned. One that has "
+    "a gradient gets g added to it in place, and grad.memory.writes grows by one.",
+    hints=(
+        "`for node, (g, owned) in self.walk(…):`; `holder = node.tensor() if node.leaf else node.retained "
+        "and node.retained()`.",
+        "Gradients accumulate: two backward passes add up until zero_grad().",
+        "holder.grad.array += g changes it in place, so that whoever holds the gradient sees it.",
+    ),
+    mistakes=(
+        swap(
+            "                if holder.grad is None:\n                    holder.grad = wrap(g if owned "
+            "else g.copy())\n"
+            "                else:\n                    holder.grad.array += g\n                    "
+            "holder.grad.memory.writes += 1",
+            "                holder.grad = wrap(g if owned else g.copy())",
+            "The old gradient is overwritten: gradients of several backward passes add up.",
+        ),
+        swap(
+            "wrap(g if owned else g.copy())", "wrap(g)",
+            "Two tensors share one gradient array: one that is not owned has to be copied, or a change of "
+            "one changes the other.",
+        ),
+        swap("holder.grad.array += g", "holder.grad = wrap(holder.grad.array + g)",
+             "The gradient becomes another object: it has to be changed in place, because others, such as "
+             "an optimizer, hold it."),
+    ),
+)  # fmt: skip
+
+
+@backward.check("the gradient is put into .grad")
+def _():
+    x = leaf([1.0, 2.0])
+    (x * 3.0).sum().backward()
+    see("x.grad after (3x).sum().backward()", x.grad).gives(tensor([3.0, 3.0]))
+
+
+@backward.check("a second backward pass adds to it, in place")
+def _():
+    x = leaf([1.0, 2.0])
+    (x * 3.0).sum().backward()
+    kept = x.grad
+    (x * 10.0).sum().backward()
+    see("x.grad after (3x).sum().backward() and (10x).sum().backward()", x.grad).gives([13.0, 13.0])
+    see("x.grad is the same object as before", x.grad is kept).gives(True)
+
+
+@backward.check("no two tensors share the array of their gradient")
+def _():
+    x, y = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+    (x + y).sum().backward()
+    x.grad.array += 100.0
+    see("y.grad after x.grad was changed in place", y.grad).gives([1.0, 1.0])
+
+
+@backward.check("through broadcasting, products and a row that is used twice")
+def _():
+    gradients(
+        "(x @ w + b) * b, summed",
+        lambda x, w, b: (x @ w + b) * b,
+        numbers(3, 2), numbers(2, 4, seed=6), numbers(4, seed=7),
+    )  # fmt: skip
+
+
+gradcheck = exercises.add(
+    "gradcheck",
+    prompt="Compare autograd with central differences, for every element of every input (float64 Tensors) "
+    "that requires a gradient. "
+    "Weight the output with fixed random numbers, take the analytic gradient of that with `grad(out, "
+    "checked, wrap(weights), "
+    "allow_unused=True)`, and move each element by ±eps, with no_grad, for the numeric one. Return True, "
+    "or raise an AssertionError "
+    "that names input and element where np.isclose(analytic, numeric, rtol, atol) fails. Put every "
+    "element back. Inputs that are "
+    "not float64, or none that requires a gradient: TypeError.",
+    hints=(
+        "The numeric slope is (f(x + eps) − f(x − eps)) / (2 eps), where f is the sum of the weighted "
+        "output.",
+        "np.ndindex(x.shape) gives every index; x.array[index] = … moves one element. A gradient that is "
+        "None counts as 0.",
+        "weights = np.random.default_rng(0).standard_normal(out.shape): a plain sum would not notice "
+        "outputs that are exchanged.",
+    ),
+    mistakes=(
+        swap("/ (2 * eps)", "/ eps", "From −eps to +eps are two eps: the numeric slope is twice too large."),
+        swap(
+            "            x.array[index] = kept\n            numeric", "            numeric",
+            "The elements stay moved: put each one back before the next.",
+        ),
+        swap(
+            "weights = np.random.default_rng(0).standard_normal(out.shape)", "weights = np.ones(out.shape)",
+            "The output is summed with equal weights: errors that cancel in the sum, such as exchanged "
+            "elements, go unnoticed.",
+        ),
+        swap(
+            "    if not checked or any(x.dtype != t.float64 for x in checked):\n"
+            "        raise TypeError(\"gradcheck: give float64 tensors that require grad; float32 is too "
+            "coarse\")\n",
+            "",
+            "float32 is let through: its rounding hides or fakes errors, so it has to be refused.",
+        ),
+    ),
+)  # fmt: skip
+
+
+def wrong_op(derivative_of):
+    """x ** 3 with a derivative of your choice."""
+
+    def cube(x):
+        return x * x * x
+
+    op = Op(cube)
+    autograd.derivative(op, derivative_of)
+    return op
+
+
+@gradcheck.check("a right derivative passes")
+def _():
+    x = leaf(numbers(2, 3), np.float64)
+    see("gradcheck of x ** 3", autograd.gradcheck(wrong_op(lambda g, x: 3 * g * x * x), x)).gives(True)
+
+
+@gradcheck.check("a wrong derivative is an AssertionError")
+def _():
+    x = leaf([1.0, 2.0], np.float64)
+    raises(AssertionError, autograd.gradcheck, wrong_op(lambda g, x: 2 * g * x * x), x)
+
+
+@gradcheck.check("gradients that are exchanged are noticed")
+def _():
+    x = leaf([1.0, 1.0, 1.0], np.float64)
+    raises(AssertionError, autograd.gradcheck, wrong_op(lambda g, x: 3 * g[::-1] * x * x), x)
+
+
+@gradcheck.check("the inputs are as they were")
+def _():
+    x = leaf([1.0, 2.0], np.float64)
+    autograd.gradcheck(wrong_op(lambda g, x: 3 * g * x * x), x)
+    see("x after gradcheck", x.detach()).gives(np.array([1.0, 2.0]).tolist(), rtol=0, atol=0)
+
+
+@gradcheck.check("float32 is refused")
+def _():
+    raises(TypeError, autograd.gradcheck, lambda x: x * x, leaf([1.0]))
