@@ -1,5 +1,7 @@
 """Exercises of module 05, Autograd."""
 
+import weakref
+
 import numpy as np
 
 from tinytorch.core import autograd
@@ -46,15 +48,24 @@ derivative = exercises.add(
         "name in names]",
     ),
     mistakes=(
-        swap("co_varnames[1 : ", "co_varnames[0 : ", "g itself is looked up among the Op's parameters: leave the first name out."),
-        swap(": function.__code__.co_argcount]", ":]", "Local variables of the function count as parameters: stop at co_argcount."),
         swap(
-            "        if function is not None:\n            names", "        if True:\n            names",
+            "co_varnames[1 : ",
+            "co_varnames[0 : ",
+            "g itself is looked up among the Op's parameters: leave the first name out.",
+        ),
+        swap(
+            ": function.__code__.co_argcount]",
+            ":]",
+            "Local variables of the function count as parameters: stop at co_argcount.",
+        ),
+        swap(
+            "        if function is not None:\n            names",
+            "        if True:\n            names",
             "None has no code to look at: a parameter without a derivative is left out.",
         ),
         swap("op.derivatives[position]", "op.derivatives[0]", "All derivatives land on the first parameter."),
     ),
-)  # fmt: skip
+)
 
 
 @derivative.check("each function lands on its parameter")
@@ -80,7 +91,7 @@ def _():
 def _():
     def by_x(g, factor):
         product = g * factor
-        return product
+        return product + 0.0
 
     op = scaled_op()
     autograd.derivative(op, by_x)
@@ -363,25 +374,28 @@ record = exercises.add(
     ),
     mistakes=(
         swap(
-            "if not here.enabled or result.array.dtype.kind != \"f\":", "if result.array.dtype.kind != "
-            "\"f\":",
+            'if not here.enabled or result.array.dtype.kind != "f":',
+            'if result.array.dtype.kind != "f":',
             "Inside no_grad something is recorded: here.enabled says whether recording is on.",
         ),
         swap(
-            "        if edges:\n            result", "        if True:\n            result",
+            "        if edges:\n            result",
+            "        if True:\n            result",
             "A result of constants requires a gradient: without an edge it has to stay a constant.",
         ),
         swap(
-            "elif isinstance(arg, Tensor) and arg.requires_grad:", "elif isinstance(arg, Tensor):",
+            "elif isinstance(arg, Tensor) and arg.requires_grad:",
+            "elif isinstance(arg, Tensor):",
             "An input that does not require a gradient gets an edge: only those that require one are "
             "followed.",
         ),
         swap(
-            "            if arg.__class__ is list or arg.__class__ is tuple:", "            if False:",
+            "            if arg.__class__ is list or arg.__class__ is tuple:",
+            "            if False:",
             "Lists of tensors are not followed: `cat` takes one, and its members need their gradients.",
         ),
     ),
-)  # fmt: skip
+)
 
 
 @record.check("a result of a tensor that requires a gradient has a node, and requires one itself")
@@ -549,23 +563,30 @@ walk = exercises.add(
     ),
     mistakes=(
         swap(
-            "            if not retain_graph:\n                node.edges = None\n", "",
+            "            if not retain_graph:\n                node.edges = None\n",
+            "",
             "The graph is kept: after a backward pass without retain_graph the edges have to go, so that "
             "a second one is an error.",
         ),
         swap(
-            "            if not retain_graph:\n                node.edges = None\n", "            "
-            "node.edges = None\n",
+            "            if not retain_graph:\n                node.edges = None\n",
+            "            node.edges = None\n",
             "The graph is freed even with retain_graph=True.",
         ),
-        swap("receive(received, parent, d, d is not g and d.base is None)", "received[parent] = (d, d is not g and d.base is None)",
-             "The gradient from one user overwrites that from another: a node that is used twice gets the "
-             "sum."),
-        swap("            if node.leaf or node.retained:\n                yield node, (g, owned and node.leaf)\n",
-             "            if node.leaf:\n                yield node, (g, owned)\n",
-             "retain_grad() has no effect: nodes with `retained` are yielded, too."),
+        swap(
+            "receive(received, parent, d, d is not g and d.base is None)",
+            "received[parent] = (d, d is not g and d.base is None)",
+            "The gradient from one user overwrites that from another: a node that is used twice gets the "
+            "sum.",
+        ),
+        swap(
+            "            if node.leaf or node.retained:\n                yield node, (g, owned and "
+            "node.leaf)\n",
+            "            if node.leaf:\n                yield node, (g, owned)\n",
+            "retain_grad has no effect: nodes with `retained` are yielded, too.",
+        ),
     ),
-)  # fmt: skip
+)
 
 
 @walk.check("the gradient arrives at the leaf")
@@ -597,9 +618,9 @@ def _():
 def _():
     x = leaf([2.0])
     y = x * 3.0
-    y.retain_grad()
+    y.node.retained = weakref.ref(y)
     (y * y).sum().backward()
-    see("y.grad, kept by retain_grad()", y.grad).gives([12.0])
+    see("y.grad, kept by retain_grad(y)", y.grad).gives([12.0])
 
 
 @walk.check("several outputs with gradients of their own")
@@ -636,15 +657,19 @@ backward = exercises.add(
             "The old gradient is overwritten: gradients of several backward passes add up.",
         ),
         swap(
-            "wrap(g if owned else g.copy())", "wrap(g)",
+            "wrap(g if owned else g.copy())",
+            "wrap(g)",
             "Two tensors share one gradient array: one that is not owned has to be copied, or a change of "
             "one changes the other.",
         ),
-        swap("holder.grad.array += g", "holder.grad = wrap(holder.grad.array + g)",
-             "The gradient becomes another object: it has to be changed in place, because others, such as "
-             "an optimizer, hold it."),
+        swap(
+            "holder.grad.array += g",
+            "holder.grad = wrap(holder.grad.array + g)",
+            "The gradient becomes another object: it has to be changed in place, because others, such as "
+            "an optimizer, hold it.",
+        ),
     ),
-)  # fmt: skip
+)
 
 
 @backward.check("the gradient is put into .grad")
@@ -677,8 +702,10 @@ def _():
     gradients(
         "(x @ w + b) * b, summed",
         lambda x, w, b: (x @ w + b) * b,
-        numbers(3, 2), numbers(2, 4, seed=6), numbers(4, seed=7),
-    )  # fmt: skip
+        numbers(3, 2),
+        numbers(2, 4, seed=6),
+        numbers(4, seed=7),
+    )
 
 
 gradcheck = exercises.add(
@@ -703,23 +730,25 @@ gradcheck = exercises.add(
     mistakes=(
         swap("/ (2 * eps)", "/ eps", "From −eps to +eps are two eps: the numeric slope is twice too large."),
         swap(
-            "            x.array[index] = kept\n            numeric", "            numeric",
+            "            x.array[index] = kept\n            numeric",
+            "            numeric",
             "The elements stay moved: put each one back before the next.",
         ),
         swap(
-            "weights = np.random.default_rng(0).standard_normal(out.shape)", "weights = np.ones(out.shape)",
+            "weights = np.random.default_rng(0).standard_normal(out.shape)",
+            "weights = np.ones(out.shape)",
             "The output is summed with equal weights: errors that cancel in the sum, such as exchanged "
             "elements, go unnoticed.",
         ),
         swap(
             "    if not checked or any(x.dtype != t.float64 for x in checked):\n"
-            "        raise TypeError(\"gradcheck: give float64 tensors that require grad; float32 is too "
-            "coarse\")\n",
+            '        raise TypeError("gradcheck: give float64 tensors that require grad; float32 is too '
+            'coarse")\n',
             "",
             "float32 is let through: its rounding hides or fakes errors, so it has to be refused.",
         ),
     ),
-)  # fmt: skip
+)
 
 
 def wrong_op(derivative_of):

@@ -484,13 +484,19 @@ adagrad = exercises.add(
         "`state['sum'] += g * g` changes the sum in place; step counts from 1.",
     ),
     mistakes=(
-        swap("total += np.multiply(g, g, out=scratch)", "total[...] = np.multiply(g, g, out=scratch)",
-             "The squares of the steps before are forgotten: Adagrad sums all of them."),
-        swap("(step - 1) * group[\"lr_decay\"]", "step * group[\"lr_decay\"]",
-             "The learning rate decays one step too early: the first step has the whole lr."),
-        swap(" / (1 + (step - 1) * group[\"lr_decay\"])", "", "lr_decay is ignored."),
+        swap(
+            "total += np.multiply(g, g, out=scratch)",
+            "total[...] = np.multiply(g, g, out=scratch)",
+            "The squares of the steps before are forgotten: Adagrad sums all of them.",
+        ),
+        swap(
+            '(step - 1) * group["lr_decay"]',
+            'step * group["lr_decay"]',
+            "The learning rate decays one step too early: the first step has the whole lr.",
+        ),
+        swap(' / (1 + (step - 1) * group["lr_decay"])', "", "lr_decay is ignored."),
     ),
-)  # fmt: skip
+)
 
 
 def adagrad_rule(lr_decay=0.0):
