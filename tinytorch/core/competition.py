@@ -65,7 +65,9 @@ def digest(*parts):
 
 def as_array(x):
     """A Tensor, on whatever device, or an array, as a NumPy array."""
-    return x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
+    if not isinstance(x, Tensor):
+        return np.asarray(x)
+    return x.array if isinstance(x.array, np.ndarray) else x.array.get()
 
 
 @dataclass
