@@ -394,8 +394,9 @@ class SharedWeight(Module):
         w = weight.array if isinstance(weight.array, np.ndarray) else weight.array.get()
         centres = kmeans(w[w != 0], clusters).astype(w.dtype)
         codes = np.searchsorted((centres[1:] + centres[:-1]) / 2, w, "left") + 1
-        self.register_buffer("codes", wrap(np.where(w == 0, 0, codes).astype(np.uint8)).to(weight.device))
-        self.table = Parameter(wrap(centres).to(weight.device))
+        codes = np.where(w == 0, 0, codes).astype(np.uint8)
+        self.register_buffer("codes", wrap(np.asarray(codes, like=weight.array)))
+        self.table = Parameter(wrap(np.asarray(centres, like=weight.array)))
 
     def forward(self):
         """The weight itself, made anew from the table at each call."""
@@ -453,7 +454,7 @@ def pack_sparse(state_dict):
     packed: dict = {}
     first: dict = {}
     for name, x in state_dict.items():
-        if x.numel() and id(x.array) in first:
+        if x.array.size and id(x.array) in first:
             packed[name] = {"same_as": first[id(x.array)]}
             continue
         first[id(x.array)] = name
@@ -537,7 +538,7 @@ def unpacked_nbytes(name, x):
     if "same_as" in x:
         return 0
     size = prod(x["shape"])
-    if -(-size // 8) != x["mask"].numel():
+    if -(-size // 8) != x["mask"].array.size:
         raise ValueError(f"load_compressed: {name} has the shape {x['shape']} and a mask of another size")
     return size * x["values"].array.itemsize
 
