@@ -168,7 +168,11 @@ quantized = exercises.add(
             "np.floor(q + 0.5, out=q)",
             "Halves are always rounded up; to the even neighbour, they push the sum neither up nor down.",
         ),
-        swap("np.multiply(x, 1 / scale, out=q)", "np.multiply(x, scale, out=q)", "Divide by the scale."),
+        swap(
+            "np.multiply(x, 1 / scale, out=q)",
+            "np.multiply(x, scale, out=q)",
+            "The numbers are multiplied by the scale; divide by it, to count the steps.",
+        ),
         swap("q += zero_point", "q -= zero_point", "The zero point is added here; going back subtracts it."),
         swap("limits(bits)", "limits(8)", "The argument bits is not used: 4 bits end at -8 and 7."),
         swap(
