@@ -646,7 +646,7 @@ quantized_linear = exercises.add(
             def quantized_linear(input, weight, bias=None):
                 return input @ weight.rows(slice(None)).T
             """,
-            "The bias is not added.",
+            "The bias is not added; each output has one.",
         ),
         wrong(
             """
