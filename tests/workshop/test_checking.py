@@ -262,9 +262,10 @@ def test_a_function_that_is_gone_is_missing(exercises, module):
     assert found["double"].state == "missing"
 
 
-def test_a_decorator_that_fails_is_the_exercises_failure(exercises, module):
+def test_the_decorators_of_the_stub_have_to_stay(exercises, module):
     found = examined(exercises, module, "@nothing\n" + REFERENCE)
-    assert "NameError" in found["double"].message
+    assert "no decorator" in found["double"].message
+    assert found["double"].state == "failed"
     assert found["shout"].state == "passed"
 
 

@@ -89,6 +89,13 @@ def test_it_is_undone_when_the_block_raises(module):
     assert module.twice(1) == 2
 
 
+def test_a_decorator_that_registers_does_not_do_so_again(module):
+    exec("registered = []\ndef register(f):\n    registered.append(f)\n    return f\n", vars(module))
+    with patched(module, "twice", "@register\ndef twice(x):\n    return 0\n", "x.py"):
+        assert module.twice(1) == 0
+    assert module.registered == []
+
+
 def test_an_op_keeps_its_identity():
     before = activations.relu
     with patched(activations, "relu", "def relu(input):\n    return input * 0\n", "x.py"):

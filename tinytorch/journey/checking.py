@@ -24,6 +24,7 @@ the same values, it is that mistake, and its one-sentence diagnosis is shown: no
 recognizes a mistake.
 """
 
+import ast
 import contextlib
 import io
 import traceback
@@ -513,9 +514,14 @@ def _judge(
     path: str,
     began: Callable[[str, str], None] | None,
 ) -> ExerciseResult:
+    theirs = source.functions(reference)[exercise.name]
+    wanted, have = ([f"@{ast.unparse(d)}" for d in f.node.decorator_list] for f in (theirs, written))
+    if wanted != have:
+        words = f"above it has to stand {' and '.join(wanted) or 'no decorator'}, as in the stub"
+        return ExerciseResult(exercise.name, "failed", message=words)
     try:
         patch = Patch(module, exercise.name, written.text(lines), path, written.start)
-    except Exception as error:  # in a decorator or a default of the reader's
+    except Exception as error:  # in a default of the reader's
         return ExerciseResult(exercise.name, "failed", message=f"{type(error).__name__}: {error}")
     patch.apply()
     result = run_checks(exercise, path, (lambda title: began(exercise.name, title)) if began else None)

@@ -4,6 +4,7 @@ What is exchanged is the code inside the function object, so that everything whi
 already (an Op, a table of derivatives, a module that imported it by name) runs the new one, too.
 """
 
+import ast
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ class Patch:
     """A function of a module, with other code in it from `apply()` to `undo()`.
 
     Raises SourceError if the module has no function of that name, and whatever running the `def` raises
-    (SyntaxError, a NameError in a decorator or a default).
+    (SyntaxError, a NameError in a default).
 
     module: the running module; name: the qualified name of the function; text: its new source, as it stands
     in its file; path, line: where that is, for tracebacks.
@@ -84,7 +85,13 @@ def _define(module: ModuleType, holder: Any, attribute: str, text: str, path: st
     """
     text = textwrap.dedent(text)
     if holder is module:
-        code = compile("\n" * (line - 1) + text, path, "exec")
+        tree = ast.parse("\n" * (line - 1) + text)
+        for (
+            node
+        ) in tree.body:  # its decorators ran when the module was imported; one that registers did its work
+            if isinstance(node, ast.FunctionDef):
+                node.decorator_list = []
+        code = compile(tree, path, "exec")
         found: dict[str, Any] = {}
         exec(code, vars(module), found)
         return found[attribute]

@@ -263,6 +263,8 @@ def _serve(job: dict[str, Any], tell: Callable[..., None]) -> None:
 
     if job["whole"]:
         _import_everything()
+        if gone := [each for each in source.names(reference) if not _has(module, each)]:
+            raise AttributeError(f"{gone[0]} is gone, and others may need it; bring it back")
     exercises = exercises_of(job["module"]).all
     chosen = [exercises[each] for each in job["names"]]
 
@@ -291,6 +293,14 @@ def _alone(name: str) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def _has(module: Any, name: str) -> bool:
+    for part in name.split("."):
+        if not hasattr(module, part):
+            return False
+        module = getattr(module, part)
+    return True
 
 
 def _import_everything() -> None:

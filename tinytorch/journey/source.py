@@ -91,6 +91,16 @@ def _end(node: ast.stmt, lines: list[str]) -> int:
     return end
 
 
+def names(text: str) -> list[str]:
+    """What others may use of a file: its functions, methods, classes, and the names it assigns."""
+    tree = ast.parse(text)
+    assigned = [node for node in tree.body if isinstance(node, (ast.Assign, ast.AnnAssign))]
+    targets = [t for a in assigned for t in (a.targets if isinstance(a, ast.Assign) else [a.target])]
+    found = [node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
+    classes = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
+    return [*functions(text), *classes, *found]
+
+
 def function(text: str, name: str) -> str:
     """The source of one function, decorators included. Raises SourceError if there is none of that name."""
     found = functions(text)
