@@ -38,9 +38,10 @@ test: $(STAMPS)/test html ## lint, check types, and run every test, with the bro
 oracle: environment ## add PyTorch, which the numerical tests compare with (large)
 	$(BIN)/pip install -q -c constraints.txt -e '.[oracle]'
 
-bench: $(STAMPS)/test html ## measure tinytorch against PyTorch, and a page's start against bare Pyodide
+bench: $(STAMPS)/test html ## measure tinytorch against PyTorch, a page's start against bare Pyodide, and tito
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.boot --page modules/01_tensor.html
+	$(BIN)/python -m benchmarks.workshop
 
 clean: ## delete everything that was built
 	rm -rf $(VENV) _build dist lite/node_modules lite/static docs/_static/live docs/_static/katex docs/_static/screens .pytest_cache .mypy_cache .ruff_cache
