@@ -714,12 +714,12 @@ decoder = exercises.add(
     "Decoder.__call__",
     prompt=(
         "Return (logits (B, 1, V) in the model's dtype, None) for one token a text, idx (B, 1), with "
-        "caches: the model's arithmetic on arrays (B, C). self.blocks has for each block (ln_1, "
-        "c_attn, attn, attn_proj, ln_2, c_fc, mlp_proj); all but attn are functions of arrays, and so are self.ln_f and self.lm_head. "
-        "`attn.one_more(qkv, kept)` attends: tensors (B, 1, 3 C) to (B, 1, C), kept is the block's cache. "
-        "If attn.rotary, `attn.turned(qkv, past)` before it turns the projection. past = self.model.past("
-        "cache, 1), the positions in the cache. Without caches, with targets, several tokens, recording or "
-        "dropout in training: return what the model gives."
+        "caches: the model's arithmetic on arrays (B, C). self.blocks has for each block (ln_1, c_attn, "
+        "attn, attn_proj, ln_2, c_fc, mlp_proj); all but attn are functions of arrays, and so are self.ln_f"
+        " and self.lm_head. `attn.one_more(qkv, kept)` attends: tensors (B, 1, 3 C) to (B, 1, C), kept is "
+        "the block's cache. If attn.rotary, `attn.turned(qkv, past)` before it turns the projection. past ="
+        " self.model.past(cache, 1), the positions in the cache. Without caches, with targets, several "
+        "tokens, recording or dropout in training: return what the model gives."
     ),
     hints=(
         "The block of chapter 13: x + attention(ln_1(x)), then x + mlp(ln_2(x)), where the mlp is c_fc, "
