@@ -413,7 +413,8 @@ def imported_modules(wheel: Path) -> list[str]:
     names: set[str] = set()
     with zipfile.ZipFile(wheel) as archive:
         for path in map(Path, archive.namelist()):
-            if path.suffix != ".py" or path.parts[1] in IMPORTED_ON_DEMAND:
+            ours = path.parts[0] == "tinytorch" and path.parts[1] not in IMPORTED_ON_DEMAND
+            if path.suffix != ".py" or not ours:
                 continue
             for statement in ast.parse(archive.read(path.as_posix()), path.name).body:
                 if isinstance(statement, ast.Import):
