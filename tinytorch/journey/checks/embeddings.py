@@ -162,8 +162,7 @@ summed_by_id = exercises.add(
     prompt=(
         "Add up rows that belong to the same id: ids (N,) and rows (N, D), NumPy arrays, give (count, D), "
         "whose row i is the sum of all rows[n] with ids[n] == i. Ids that do not occur get zeros. The "
-        "dtype is "
-        "that of `rows`."
+        "dtype is that of `rows`."
     ),
     hints=(
         "A loop over the N rows, each added to its place, is right. Begin with zeros of rows.dtype.",
@@ -262,9 +261,8 @@ embedding_weight = exercises.add(
     "embedding_weight",
     prompt=(
         "Return the gradient of embedding's table, an array of `weight_shape` (V, D). input: the ids, an "
-        "array "
-        "of any shape (...); g (..., D): the gradient of what was looked up. Each row gets the sum of g over "
-        "the places where its id stands; the row `padding_idx` gets zeros, unless that is None."
+        "array of any shape (...); g (..., D): the gradient of what was looked up. Each row gets the sum of "
+        "g over the places where its id stands; the row `padding_idx` gets zeros, unless that is None."
     ),
     hints=(
         "A row that was looked up at two places gets two gradients, added. You have just written that sum.",
@@ -338,9 +336,8 @@ for_tokenizer = exercises.add(
     "Embedding.for_tokenizer",
     prompt=(
         "Return an embedding of this class for a tokenizer of module 10: a row for every id that it can "
-        "give, "
-        "vectors of size `embedding_dim`, and its padding as padding_idx. What is not a Tokenizer raises "
-        "TypeError."
+        "give, vectors of size `embedding_dim`, and its padding as padding_idx. What is not a Tokenizer "
+        "raises TypeError."
     ),
     hints=(
         "`len(tokenizer)` is one more than the largest id, and `tokenizer.pad_id` its padding or None.",
@@ -683,9 +680,8 @@ rotary = exercises.add(
     "apply_rotary",
     prompt=(
         "Turn each pair (x_i, x_{i + dim/2}) of an array (..., dim) through its angle, and return a new "
-        "array "
-        "of the same dtype: x1 cos - x2 sin in the first half, x2 cos + x1 sin in the second. cos and sin "
-        "broadcast to (..., dim/2). ValueError where the sizes do not fit."
+        "array of the same dtype: x1 cos - x2 sin in the first half, x2 cos + x1 sin in the second. cos and "
+        "sin broadcast to (..., dim/2). ValueError where the sizes do not fit."
     ),
     hints=(
         "The pairs are the two halves of the last dimension: `x[..., :half]` and `x[..., half:]`.",

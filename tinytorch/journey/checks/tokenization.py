@@ -339,8 +339,7 @@ encode_batch = exercises.add(
     "Tokenizer.encode_batch",
     prompt=(
         "Encode N texts into one int64 Tensor (N, T). Each text is cut to its first `max_length` ids, T "
-        "is the "
-        "length of the longest row that is left, and shorter rows are filled up on the right with "
+        "is the length of the longest row that is left, and shorter rows are filled up on the right with "
         "self.pad_id. Rows of different lengths without a pad_id raise ValueError; rows of one length do not "
         "need it. `allowed_special` goes to encode."
     ),
@@ -426,9 +425,8 @@ merge = exercises.add(
     "merge",
     prompt=(
         "Return a new list: the ids, with `new` in the place of each `pair` of neighbours, found from the "
-        "left. "
-        "An id belongs to one pair at most, so [1, 1, 1] has one pair (1, 1) and a 1 left over. The list "
-        "that came in stays as it is."
+        "left. An id belongs to one pair at most, so [1, 1, 1] has one pair (1, 1) and a 1 left over. The "
+        "list that came in stays as it is."
     ),
     hints=(
         "Walk through the list with an index: either a pair begins here, or it does not.",
@@ -548,16 +546,14 @@ learn_merges = exercises.add(
     "learn_merges",
     prompt=(
         "Byte-pair training. `chunks` is a dict from strings to how often each occurs; pairs are counted "
-        "within "
-        "the UTF-8 bytes of a chunk. Take the most frequent pair, give it the next id (256, 257, …), replace "
-        "it in every chunk, and begin again, until there are `count` merges or no pair stands twice. Of "
-        "equally frequent pairs the one with the smaller ids is taken. Return the merges in order, each as "
-        "its two tokens' bytes."
+        "within the UTF-8 bytes of a chunk. Take the most frequent pair, give it the next id (256, 257, …), "
+        "replace it in every chunk, and begin again, until there are `count` merges or no pair stands twice. "
+        "Of equally frequent pairs the one with the smaller ids is taken. Return the merges in order, each "
+        "as its two tokens' bytes."
     ),
     hints=(
         "The chapter's textbook_training has all of it but the chunks: a chunk that occurs three times "
-        "counts "
-        "its pairs three times, and no pair reaches over a chunk's border.",
+        "counts its pairs three times, and no pair reaches over a chunk's border.",
         "Count all pairs anew for each merge: `Counter`, `pairwise` and `merge` are all you need. The heap "
         "only makes it faster.",
         "`min(counts, key=lambda pair: (-counts[pair], pair))` is the most frequent pair, of several the one "
@@ -579,8 +575,7 @@ learn_merges = exercises.add(
             "(-counts[pair], pair)",
             "(-counts[pair], tokens[pair[0]], tokens[pair[1]])",
             "Equally frequent pairs are compared by their bytes: it is their ids that count, and a token "
-            "that "
-            "was learned has a larger id than every byte.",
+            "that was learned has a larger id than every byte.",
         ),
         textbook(
             "< 2:",
@@ -835,9 +830,8 @@ encode_chunk = exercises.add(
     "BPETokenizer.encode_chunk",
     prompt=(
         "Return the ids of a chunk of bytes, as a list of ints. Begin with its single bytes. Of all "
-        "neighbours "
-        "that together are a token in self.ranks, join those whose token has the lowest id, the leftmost of "
-        "several; begin again until no two can be joined."
+        "neighbours that together are a token in self.ranks, join those whose token has the lowest id, the "
+        "leftmost of several; begin again until no two can be joined."
     ),
     hints=(
         "Keep a list of parts, bytes each: at first [chunk[i : i + 1] for every i].",
