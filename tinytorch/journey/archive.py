@@ -12,6 +12,7 @@ import json
 import zipfile
 from typing import NamedTuple
 
+from ..utils.safetensors import checked_depth
 from .manifest import journey
 from .progress import Progress, ProgressError
 
@@ -83,8 +84,8 @@ def unpack(data: bytes) -> Archive:
     if about is None:
         raise ArchiveError("this is not a TinyTorch workspace: there is no tinytorch.json in it")
     try:
-        form = json.loads(about)["format"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        form = json.loads(checked_depth(about))["format"]
+    except (ValueError, KeyError, TypeError):
         raise ArchiveError("this is not a TinyTorch workspace: tinytorch.json is damaged") from None
     if form != FORMAT:
         raise ArchiveError(f"this workspace has format {form!r}, and this TinyTorch reads format {FORMAT}")

@@ -18,6 +18,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from ..utils.safetensors import checked_depth
+
 VERSION = 1
 RECEIPTS = 20  # kept for each milestone
 
@@ -78,8 +80,8 @@ class Progress:
     def from_json(cls, text: str, where: str = "the progress file") -> "Progress":
         """Raises ProgressError, which says what is wrong, for anything that to_json did not write."""
         try:
-            table = json.loads(text)
-        except (ValueError, RecursionError) as error:
+            table = json.loads(checked_depth(text))
+        except ValueError as error:
             raise ProgressError(f"{where} is damaged: {error}") from None
         if not isinstance(table, dict) or not isinstance(table.get("version"), int):
             raise ProgressError(f"{where} is not a progress file: it has no version")
