@@ -132,8 +132,8 @@ memo = exercises.add(
         "whatever order the keywords come; else compute, and store and return `kept(result)`. Count "
         "self.hits and self.misses, and keep self.nbytes, what size_of says of all results. While "
         "self.is_too_large(), drop the least recently used, if need be the new one as well. If autograd "
-        "is recording (see the lines that are there), call the function: nothing is looked up, kept or "
-        "counted. `Op.engine.is_recording(values)`, if Op.engine is not None, says whether it is."
+        "is recording, which `Op.engine.is_recording(values)` says unless Op.engine is None, call the "
+        "function: nothing is looked up, kept or counted."
     ),
     hints=(
         "First make the key. A hit returns; everything below is for a miss.",
