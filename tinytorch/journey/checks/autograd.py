@@ -270,6 +270,12 @@ matmul_b = exercises.add(
             "Only the first member of the stack counts; a matrix that met all members gets the sum over "
             "them.",
         ),
+        swap(
+            "        rows = prod(a.shape[:-1])\n"
+            "        return product(a.reshape(rows, a.shape[-1]).T, g.reshape(rows, g.shape[-1]))",
+            "        return np.matmul(transposed(a), g)",
+            "A stack comes, a gradient for each member; the single matrix b met them all and gets their sum.",
+        ),
         wrong(
             """
             def matmul_b(g, a, b_shape):
@@ -285,8 +291,9 @@ matmul_b = exercises.add(
 
 
 def check_matmul(a, b):
-    """The gradients of a sum of g * (a @ b), by einsum-free arithmetic: differences are exact, a product "
-    "is linear."""
+    """g, and the gradients of the sum of g * (a @ b). A product is linear: the slope along an element is
+    the sum's value where that element is 1 and all others are 0.
+    """
     g = numbers(*np.shape(np.matmul(a, b)), seed=8)
 
     def slope(of, other, first):
@@ -536,13 +543,13 @@ def _():
     orders(Fake(2, a), Fake(5, a), Fake(3)).gives([5, 3, 2, 1])
 
 
-@newest_first.check("a history of ten thousand steps")
+@newest_first.check("a history of two thousand steps")
 def _():
     node = Fake(0)
-    for order in range(1, 10_000):
+    for order in range(1, 2000):
         node = Fake(order, node)
     found = autograd.newest_first([node])
-    see("how many nodes were found", len(found)).gives(10_000)
+    see("how many nodes were found", len(found)).gives(2000)
 
 
 walk = exercises.add(
@@ -562,6 +569,14 @@ walk = exercises.add(
         "array.",
     ),
     mistakes=(
+        swap(
+            "        for node in newest_first(received):\n            if node not in received:\n"
+            "                continue\n            g, owned = received.pop(node)\n",
+            "        while received:\n            node = next(iter(received))\n"
+            "            g, owned = received.pop(node)\n",
+            "A node passes its gradient on before all that use it have sent theirs: visit the nodes newest "
+            "first.",
+        ),
         swap(
             "            if not retain_graph:\n                node.edges = None\n",
             "",
@@ -594,6 +609,14 @@ def _():
     x = leaf([1.0, 2.0, 3.0])
     (x * x).sum().backward()
     see("x.grad after (x * x).sum().backward()", x.grad).gives([2.0, 4.0, 6.0])
+
+
+@walk.check("a node waits until everything that uses it has sent its gradient")
+def _():
+    x = leaf([2.0])
+    y = x * 3.0
+    visited = [node for node, _ in engine.walk([(y + y * y + y).sum()], [None], True)]
+    see("x, behind y + y * y + y with y = 3x, is yielded once", len(visited) == 1).gives(True)
 
 
 @walk.check("a value that is used twice gets the sum of both gradients")
