@@ -36,7 +36,8 @@ START = (1.0, -2.0)
 
 def expected_after(rule):
     """float64 parameters after GRADIENTS by a rule (p, g, step, memory) -> p."""
-    p, memory = np.array(START), {}
+    p = np.array(START)
+    memory: dict[str, np.ndarray] = {}
     for step, g in enumerate(GRADIENTS, 1):
         p = rule(p, np.array(g), step, memory)
     return p.astype(np.float32)
@@ -390,7 +391,8 @@ def _():
 def _():
     p, numbers = parameter(*START), ((3.0, 2.0), (0.0, 0.1), (0.1, 0.0))
     optimizer = Adam([p], lr=0.1, betas=(0.5, 0.5), eps=1e-3, amsgrad=True)
-    rule, memory, expected = adam_rule(0.1, (0.5, 0.5), 1e-3, True), {}, np.array(START)
+    rule, expected = adam_rule(0.1, (0.5, 0.5), 1e-3, True), np.array(START)
+    memory: dict[str, np.ndarray] = {}
     for number, g in enumerate(numbers, 1):
         expected = rule(expected, np.array(g), number, memory)
     see("p after three steps of Adam(…, amsgrad=True)", after(optimizer, p, numbers)).gives(
