@@ -335,7 +335,8 @@ def _():
     callback, trainer = EarlyStopping(patience=3), Stoppable()
     callback.on_epoch_end(trainer, {"val_loss": 1.0})
     trainer.model.weight.array[...] = 99.0
-    see("the kept weight after the model's became 99", callback.weights["weight"]).gives([[1.0]])
+    kept = callback.weights or {}
+    see("the kept weight after the model's became 99", kept.get("weight")).gives([[1.0]])
 
 
 @stopping.check("a number that is not logged is named")
