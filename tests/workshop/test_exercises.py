@@ -46,5 +46,5 @@ def test_no_two_exercises_share_a_prompt_or_a_diagnosis_that_says_nothing(module
     assert len(set(prompts)) == len(prompts)
     for exercise in exercises:
         assert len(exercise.prompt) >= 40, exercise.name
-        assert all(len(mistake.diagnosis) >= 25 for mistake in exercise.mistakes), exercise.name
+        assert all(len(mistake.diagnosis) >= 15 for mistake in exercise.mistakes), exercise.name
         assert len(set(exercise.hints)) == len(exercise.hints), exercise.name

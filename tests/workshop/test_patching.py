@@ -80,6 +80,12 @@ def test_a_method_may_say_super_though_the_old_one_did_not(module):
     assert module.Child().name() == "child"
 
 
+def test_a_generator_may_take_the_place_of_a_function_and_the_other_way_round(module):
+    with patched(module, "Child.name", "def name(self):\n    yield 1\n", "x.py"):
+        assert list(module.Child().name()) == [1]
+    assert module.Child().name() == "child"
+
+
 def test_it_is_undone_when_the_block_raises(module):
     with (
         pytest.raises(ValueError, match="no"),

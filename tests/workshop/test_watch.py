@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.skipif(sys.platform == "emscripten", reason="starts processes")
 pty = pytest.importorskip("pty", reason="there are no pseudo-terminals here")
 ROOT = Path(__file__).resolve().parents[2]
 RELU = "@op\ndef relu(input):\n    return np.maximum(input, 0)\n"

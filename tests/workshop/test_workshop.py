@@ -228,7 +228,9 @@ def test_a_conflict_is_named_and_mine_stays(reader):
 
 
 @pytest.mark.parametrize(
-    ("data", "words"), [(b"\xff\xfe\x00", "not UTF-8"), (b"#" * (1 << 20) + b"##", "too large")]
+    ("data", "words"),
+    [(b"\xff\xfe\x00", "not UTF-8"), (b"#" * (1 << 20) + b"##", "too large")],
+    ids=["bytes", "large"],
 )
 def test_a_file_that_cannot_be_read_is_said(reader, data, words):
     reader.start(2).write_bytes(data)

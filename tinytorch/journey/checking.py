@@ -27,6 +27,7 @@ recognizes a mistake.
 import ast
 import contextlib
 import io
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ from .patching import Patch, patched
 
 State = Literal["passed", "failed", "todo", "missing", "stopped", "not run"]
 SHOWN = 16  # elements: arrays up to this size are written out
+DEEPEST = 200  # calls inside each other that a check in the browser may make
 PRINTED = 2000  # characters kept of what the reader's code prints in one check
 
 
@@ -409,13 +411,23 @@ def run_check(check: Check, path: str = "") -> CheckResult:
 
 @contextlib.contextmanager
 def same_luck() -> Iterator[None]:
-    """Every check starts with the same random numbers, whatever ran before it, and NumPy warns of nothing."""
+    """Every check starts with the same random numbers, whatever ran before it, and NumPy warns of nothing.
+
+    In the browser the stack is small, and code that calls itself for ever would overflow it before Python
+    says so.
+    """
     from tinytorch.core import tensor
 
     tensor.manual_seed(0)
     np.random.seed(0)
-    with np.errstate(all="ignore"):
-        yield
+    limit = sys.getrecursionlimit()
+    if sys.platform == "emscripten":
+        sys.setrecursionlimit(min(limit, len(traceback.extract_stack()) + DEEPEST))
+    try:
+        with np.errstate(all="ignore"):
+            yield
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def _own_lines(error: BaseException, path: str) -> Iterator[str]:

@@ -34,9 +34,9 @@ class Patch:
         self.kept = _parts(self.old)
 
     def apply(self) -> None:
-        if len(self.old.__code__.co_freevars) == len(self.new.__code__.co_freevars):
+        if _kind(self.old) == _kind(self.new):
             _put(self.old, _parts(self.new))
-        else:  # only one of them says super(): the function object itself has to change
+        else:  # one of them says super() or yield: the function object itself has to change
             self.kept_object = inspect.getattr_static(self.holder, self.attribute)
             setattr(self.holder, self.attribute, self.made)
 
@@ -100,6 +100,14 @@ def _define(module: ModuleType, holder: Any, attribute: str, text: str, path: st
     made: dict[str, Callable[[Any], Any]] = {}
     exec(code, vars(module), made)
     return made["_method"](holder)
+
+
+def _kind(function: FunctionType) -> tuple[int, int]:
+    """What two functions have to share if one is to run the other's code: free variables, and being a
+    generator.
+    """
+    code = function.__code__
+    return len(code.co_freevars), code.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE)
 
 
 def _parts(function: FunctionType) -> tuple[Any, Any, Any]:
