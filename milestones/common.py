@@ -267,7 +267,7 @@ class Run:
             "samples_per_second": round(receipt.samples / seconds) if seconds else 0,
             "parameters": receipt.parameters,
             "data": receipt.data,
-            "modules": {ran.module.name: "yours" if ran.yours else "reference" for ran in running_modules()},
+            "modules": {ran.module.name: ran.owner for ran in running_modules()},
         }
         many = len(self.seeds) > 1
         rows = [

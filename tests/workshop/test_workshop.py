@@ -30,7 +30,7 @@ def running(folder):
     """{module: whose} as a fresh Python says it."""
     code = (
         "import json, tinytorch; from tinytorch.journey.workspace import running_modules as r;"
-        "print(json.dumps({m.module.slug: m.yours for m in r()}))"
+        "print(json.dumps({m.module.slug: m.owner for m in r()}))"
     )
     environment = {**os.environ, "TINYTORCH_WORKSPACE": str(folder)}
     done = subprocess.run(
@@ -91,7 +91,7 @@ def test_a_module_that_passes_is_exported_as_it_stands_and_runs(reader, tmp_path
     assert report.passed
     assert exported.read_text("utf-8") == file.read_text("utf-8")
     assert reader.shop.overview(ACTIVATIONS).standing == "complete"
-    assert [slug for slug, yours in running(tmp_path).items() if yours] == ["activations"]
+    assert [slug for slug, owner in running(tmp_path).items() if owner == "yours"] == ["activations"]
     file.write_text(file.read_text("utf-8") + "MINE = 2\n", "utf-8")
     assert reader.shop.overview(ACTIVATIONS).standing == "changed"
 
@@ -120,7 +120,7 @@ def test_a_broken_file_is_not_exported_and_leaves_everything_as_it_was(reader, t
     assert exported is None
     assert not report.passed
     assert everything(tmp_path) == before
-    assert running(tmp_path)["activations"]
+    assert running(tmp_path)["activations"] == "yours"
 
 
 def test_a_name_that_the_rest_of_tinytorch_needs_has_to_stay(reader, tmp_path):
@@ -150,7 +150,7 @@ def test_part_of_a_module_runs_with_the_reference_for_the_rest(reader, tmp_path)
     assert "NotImplementedError" not in text
     view = reader.shop.overview(ACTIVATIONS)
     assert (view.standing, view.yours) == ("in progress", 1)
-    assert running(tmp_path)["activations"]
+    assert running(tmp_path)["activations"] == "partly yours"
 
 
 def test_nothing_that_passes_is_nothing_to_export(reader):
@@ -163,7 +163,7 @@ def test_the_reference_runs_again_when_the_export_is_removed(reader, tmp_path):
     reader.solve(2)
     reader.shop.complete(ACTIVATIONS)
     assert reader.shop.remove_export(ACTIVATIONS) is True
-    assert not running(tmp_path)["activations"]
+    assert running(tmp_path)["activations"] == "reference"
     assert reader.shop.overview(ACTIVATIONS).standing == "ready"
 
 
@@ -283,7 +283,7 @@ def test_a_workspace_goes_into_a_file_and_comes_out_the_same(reader, tmp_path):
     other.import_zip(tmp_path / "mine.zip")
     assert everything(tmp_path / "other" / "modules") == everything(tmp_path / "modules")
     assert other.overview(ACTIVATIONS).standing == "complete"
-    assert running(tmp_path / "other")["activations"]
+    assert running(tmp_path / "other")["activations"] == "yours"
 
 
 def test_what_an_import_replaces_is_kept_and_what_it_lacks_stays(reader, tmp_path):

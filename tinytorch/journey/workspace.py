@@ -19,11 +19,19 @@ class WorkspaceError(RuntimeError):
 
 
 class Running(NamedTuple):
-    """One module as this process runs it: from which file, and whether the reader wrote that."""
+    """One module as this process runs it: from which file, whether that is the reader's, and whether all of
+    it is; in a module that was exported in part the reference's functions stand in for the others.
+    """
 
     module: "Module"
     path: str
     yours: bool
+    whole: bool = True
+
+    @property
+    def owner(self) -> str:
+        """ "yours", "partly yours" or "reference"."""
+        return ("yours" if self.whole else "partly yours") if self.yours else "reference"
 
 
 def find_workspace() -> str | None:
@@ -83,14 +91,29 @@ def running_modules() -> tuple[Running, ...]:
         spec = loaded.__spec__ if loaded else importlib.util.find_spec(name)
         if spec is None or spec.origin is None:
             raise ModuleNotFoundError(f"{module.label} is released, but there is no {name}", name=name)
-        found.append(Running(module, spec.origin, yours=os.path.dirname(spec.origin) != reference))
+        yours = os.path.dirname(spec.origin) != reference
+        found.append(Running(module, spec.origin, yours, not yours or _is_whole(spec.origin, module.name)))
     return tuple(found)
+
+
+def _is_whole(path: str, name: str) -> bool:
+    """Does the progress beside a reader's package say that all of a module is theirs? If it says nothing, yes."""
+    import json
+
+    modules = os.path.dirname(os.path.dirname(os.path.dirname(path)))
+    try:
+        with open(os.path.join(modules, ".tito", "progress.json"), encoding="utf-8") as file:
+            return bool(json.load(file)["modules"][name]["complete"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return True
 
 
 def whose_code() -> str:
     """One or two lines for people that say whose modules run."""
     running = running_modules()
-    yours = [entry.module.label for entry in running if entry.yours]
+    yours = [
+        entry.module.label + (" (in part)" if not entry.whole else "") for entry in running if entry.yours
+    ]
     reference = [entry.module.label for entry in running if not entry.yours]
     if not yours:
         return f"modules: the reference, {reference[0]} to {reference[-1]}"

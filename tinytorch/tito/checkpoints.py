@@ -25,10 +25,10 @@ def proof_of(milestone: Milestone, progress: Progress) -> list[dict[str, Any]] |
 
 def receipt_in_words(receipt: dict[str, Any]) -> str:
     whose = receipt.get("modules", {})
-    yours = sum(owner == "yours" for owner in whose.values())
-    code = "your code" if yours else "the reference"
-    if yours:
-        code = f"your modules {', '.join(name[:2] for name, owner in whose.items() if owner == 'yours')}"
+    numbers = [int(name[:2]) for name, owner in whose.items() if owner != "reference"]
+    code = f"your modules {screens.spans(numbers)}" if numbers else "the reference"
+    if "partly yours" in whose.values():
+        code += " (some in part)"
     figure = f"{receipt.get('metric')}: {receipt.get('value')}, bar {receipt.get('bar')}"
     return f"{figure}, {receipt['at'][:10]}, {code}"
 

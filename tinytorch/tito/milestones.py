@@ -46,20 +46,9 @@ def table(out: Console, shop: Workshop) -> Table:
             state, words = "todo", Text(f"{len(missing)} modules to go", style="dim")
         else:
             state, words = "todo", Text("open", style="cyan")
-        required = spans([module.number for module in journey().required(milestone)])
+        required = screens.spans([module.number for module in journey().required(milestone)])
         found.add_row(screens.mark(out, state), milestone.label, str(milestone.year), required, words)
     return found
-
-
-def spans(numbers: list[int]) -> str:
-    """[1, 2, 3, 5] -> "01-03, 05"."""
-    found: list[list[int]] = []
-    for number in numbers:
-        if found and number == found[-1][-1] + 1:
-            found[-1][1:] = [number]
-        else:
-            found.append([number])
-    return ", ".join("-".join(f"{number:02}" for number in span) for span in found)
 
 
 def run_milestone(

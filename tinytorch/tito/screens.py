@@ -95,6 +95,17 @@ def progress_bar(out: Console, done: int, total: int, width: int = 20) -> Text:
     return bar.append(f" {done} of {total}", style="default")
 
 
+def spans(numbers: list[int]) -> str:
+    """[1, 2, 3, 5] -> "01-03, 05"."""
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][-1] + 1:
+            found[-1][1:] = [number]
+        else:
+            found.append([number])
+    return ", ".join("-".join(f"{number:02}" for number in span) for span in found)
+
+
 # The verdict on one exercise
 
 
