@@ -97,7 +97,7 @@ def running_modules() -> tuple[Running, ...]:
 
 
 def _is_whole(path: str, name: str) -> bool:
-    """Does the progress beside a reader's package say that all of a module is theirs? If it says nothing, yes."""
+    """Does the progress beside a reader's package say that the whole module is theirs? If none does, yes."""
     import json
 
     modules = os.path.dirname(os.path.dirname(os.path.dirname(path)))
