@@ -3,6 +3,7 @@ known mistake is caught and answered by its own diagnosis.
 """
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from . import source
 from .checking import Exercise, failures_of, most_alike, run_checks
 from .checks import exercises_of
 from .manifest import Module
+from .patching import patched
 
 REFERENCE = Path(__file__).resolve().parents[1] / "core"
 LEAST_CHECKS = LEAST_HINTS = LEAST_MISTAKES = 2
@@ -38,6 +40,7 @@ def problems(module: Module) -> Iterator[str]:
         yield f"{module.name}: journey.toml lists {listed}; the checks are for {written}"
         return
     yield from _leaks(module)
+    yield from _early(module)
     for exercise in exercises.values():
         for problem in _problems_of(exercise, reference_source(module)):
             yield f"{module.name} {exercise.name}: {problem}"
@@ -76,6 +79,21 @@ def _problems_of(exercise: Exercise, reference: str) -> Iterator[str]:
         answer = most_alike(failures, failing)
         if failures and answer != diagnosis:
             yield f"the mistake {diagnosis!r} is answered by {answer!r}"
+
+
+def _early(module: Module) -> Iterator[str]:
+    """Exercises whose checks need a function that is to be written only after them."""
+    code = import_module(f"tinytorch.core.{module.slug}")
+    exercises, stub = list(exercises_of(module.slug).all.values()), stub_source(module)
+    for number, exercise in enumerate(exercises, 1):
+        with ExitStack() as later:
+            for other in exercises[number:]:
+                text = source.function(stub, other.name)
+                later.enter_context(patched(code, other.name, text, "<stub>"))
+            result = run_checks(exercise)
+        for check in result.failures[:1]:
+            words = check.error or f"{check.call} got {check.got}"
+            yield f"{module.name} {exercise.name}: {check.title!r} needs a later exercise: {words}"
 
 
 def _leaks(module: Module) -> Iterator[str]:

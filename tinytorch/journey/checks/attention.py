@@ -249,6 +249,88 @@ def _():
     gradients("attention_scores", attention.attention_scores, grid(2, 3), grid(4, 3, seed=1))
 
 
+mixed = exercises.add(
+    "Tiles.mixed",
+    prompt=(
+        "For queries (h, Q, d), already scaled, go through the `blocks` of keys, a slice each, and "
+        "return (m, sum_j exp(score_j - m), sum_j exp(score_j - m) v_j), the sums with shapes (h, Q, "
+        "1) and (h, Q, e). If `shifted`, m (h, Q, 1) is the largest score of all blocks, found on the "
+        "way, so that nothing overflows; else m is 0. `self.scores_of(queries, k, rows, columns, "
+        "memory)` gives the scores (h, Q, S) of one block."
+    ),
+    hints=(
+        "Keep three things while you go from block to block: the largest score so far, the sum of "
+        "weights so far, the sum of weighted values so far.",
+        "When a block brings a larger score, what was summed before was measured against the old one: "
+        "multiply it by exp(before - now), then add the block.",
+        "The first block needs no special case: with largest = -inf before it, exp(-inf - now) is 0. "
+        "`weights @ v[:, columns]` is the block's sum of values.",
+    ),
+    mistakes=(
+        swap(
+            "total, mixed = (x * np.exp(before - largest) for x in (total, mixed))",
+            "pass",
+            "When the largest score grows, what was summed before has to fade by exp(before - now).",
+        ),
+        swap(
+            "total, mixed = (x * np.exp(before - largest) for x in (total, mixed))",
+            "total = total * np.exp(before - largest)",
+            "The sum of the weights fades, that of the values has to fade by the same factor.",
+        ),
+        swap(
+            "if shifted:",
+            "if False:",
+            "The scores are not shifted: exp overflows for large ones. Subtract the largest score so far.",
+        ),
+        swap(
+            "mixed = mixed + weights @ v[:, columns]",
+            "mixed = weights @ v[:, columns]",
+            "Only the last block's values are kept: add those of each block.",
+        ),
+    ),
+)
+
+
+def check_mixed(q, k, v, blocks, shifted, is_causal=False):
+    """Queries are at the last positions."""
+    tiles, first = attention.Tiles(is_causal, 1.0), k.shape[1] - q.shape[1] if is_causal else 0
+    memory, rows = tiles.memory("scores", q, k), slice(first, first + q.shape[1])
+    largest, total, sums = tiles.mixed(q, k, v, rows, blocks, memory, shifted)
+    mask = np.tri(q.shape[1], k.shape[1], first, dtype=bool) if is_causal else None
+    words = f"blocks {', '.join(f'{b.start} to {b.stop}' for b in blocks)} of keys, shifted={shifted}"
+    see(f"Tiles.mixed, {words}: values / weights", sums / total).gives(single(by_formula(q, k, v, mask, 1.0)))
+    scores = q.astype(np.float64) @ k.astype(np.float64).swapaxes(1, 2)
+    scores = scores if mask is None else np.where(mask, scores, -math.inf)
+    most = scores.max(-1, keepdims=True)
+    logs = most + np.log(np.exp(scores - most).sum(-1, keepdims=True))
+    see(f"Tiles.mixed, {words}: m + log(sum of weights)", largest + np.log(total)).gives(single(logs))
+
+
+@mixed.check("two blocks of one key each, without a shift")
+def _():
+    q, k = single([[[1.0]]]), single([[[0.0], [1.0]]])
+    check_mixed(q, k, single([[[1.0], [2.0]]]), [slice(0, 1), slice(1, 2)], False)
+
+
+@mixed.check("with a shift, as the largest score grows from block to block")
+def _():
+    q, k = single([[[1.0]]]), single([[[0.0], [1.0], [3.0]]])
+    check_mixed(q, k, single([[[1.0], [2.0], [4.0]]]), [slice(0, 1), slice(1, 2), slice(2, 3)], True)
+
+
+@mixed.check("scores of a thousand do not overflow")
+def _():
+    q, k = single([[[100.0], [-100.0]]]), single([[[10.0], [10.01], [9.99]]])
+    check_mixed(q, k, single([[[1.0], [2.0], [4.0]]]), [slice(0, 2), slice(2, 3)], True)
+
+
+@mixed.check("several heads, and later keys hidden")
+def _():
+    q, k, v = grid(2, 3, 3), grid(2, 5, 3, seed=1), grid(2, 5, 2, seed=2)
+    for shifted in (False, True):
+        check_mixed(q, k, v, [slice(0, 2), slice(2, 5)], shifted, is_causal=True)
+
+
 sdpa = exercises.add(
     "scaled_dot_product_attention",
     prompt=(
@@ -366,88 +448,6 @@ def _():
         lambda q, k, v: attention.scaled_dot_product_attention(q, k, v, is_causal=True),
         grid(3, 2), grid(3, 2, seed=1), grid(3, 2, seed=2),
     )  # fmt: skip
-
-
-mixed = exercises.add(
-    "Tiles.mixed",
-    prompt=(
-        "For queries (h, Q, d), already scaled, go through the `blocks` of keys, a slice each, and "
-        "return (m, sum_j exp(score_j - m), sum_j exp(score_j - m) v_j), the sums with shapes (h, Q, "
-        "1) and (h, Q, e). If `shifted`, m (h, Q, 1) is the largest score of all blocks, found on the "
-        "way, so that nothing overflows; else m is 0. `self.scores_of(queries, k, rows, columns, "
-        "memory)` gives the scores (h, Q, S) of one block."
-    ),
-    hints=(
-        "Keep three things while you go from block to block: the largest score so far, the sum of "
-        "weights so far, the sum of weighted values so far.",
-        "When a block brings a larger score, what was summed before was measured against the old one: "
-        "multiply it by exp(before - now), then add the block.",
-        "The first block needs no special case: with largest = -inf before it, exp(-inf - now) is 0. "
-        "`weights @ v[:, columns]` is the block's sum of values.",
-    ),
-    mistakes=(
-        swap(
-            "total, mixed = (x * np.exp(before - largest) for x in (total, mixed))",
-            "pass",
-            "When the largest score grows, what was summed before has to fade by exp(before - now).",
-        ),
-        swap(
-            "total, mixed = (x * np.exp(before - largest) for x in (total, mixed))",
-            "total = total * np.exp(before - largest)",
-            "The sum of the weights fades, that of the values has to fade by the same factor.",
-        ),
-        swap(
-            "if shifted:",
-            "if False:",
-            "The scores are not shifted: exp overflows for large ones. Subtract the largest score so far.",
-        ),
-        swap(
-            "mixed = mixed + weights @ v[:, columns]",
-            "mixed = weights @ v[:, columns]",
-            "Only the last block's values are kept: add those of each block.",
-        ),
-    ),
-)
-
-
-def check_mixed(q, k, v, blocks, shifted, is_causal=False):
-    """Queries are at the last positions."""
-    tiles, first = attention.Tiles(is_causal, 1.0), k.shape[1] - q.shape[1] if is_causal else 0
-    memory, rows = tiles.memory("scores", q, k), slice(first, first + q.shape[1])
-    largest, total, sums = tiles.mixed(q, k, v, rows, blocks, memory, shifted)
-    mask = np.tri(q.shape[1], k.shape[1], first, dtype=bool) if is_causal else None
-    words = f"blocks {', '.join(f'{b.start} to {b.stop}' for b in blocks)} of keys, shifted={shifted}"
-    see(f"Tiles.mixed, {words}: values / weights", sums / total).gives(single(by_formula(q, k, v, mask, 1.0)))
-    scores = q.astype(np.float64) @ k.astype(np.float64).swapaxes(1, 2)
-    scores = scores if mask is None else np.where(mask, scores, -math.inf)
-    most = scores.max(-1, keepdims=True)
-    logs = most + np.log(np.exp(scores - most).sum(-1, keepdims=True))
-    see(f"Tiles.mixed, {words}: m + log(sum of weights)", largest + np.log(total)).gives(single(logs))
-
-
-@mixed.check("two blocks of one key each, without a shift")
-def _():
-    q, k = single([[[1.0]]]), single([[[0.0], [1.0]]])
-    check_mixed(q, k, single([[[1.0], [2.0]]]), [slice(0, 1), slice(1, 2)], False)
-
-
-@mixed.check("with a shift, as the largest score grows from block to block")
-def _():
-    q, k = single([[[1.0]]]), single([[[0.0], [1.0], [3.0]]])
-    check_mixed(q, k, single([[[1.0], [2.0], [4.0]]]), [slice(0, 1), slice(1, 2), slice(2, 3)], True)
-
-
-@mixed.check("scores of a thousand do not overflow")
-def _():
-    q, k = single([[[100.0], [-100.0]]]), single([[[10.0], [10.01], [9.99]]])
-    check_mixed(q, k, single([[[1.0], [2.0], [4.0]]]), [slice(0, 2), slice(2, 3)], True)
-
-
-@mixed.check("several heads, and later keys hidden")
-def _():
-    q, k, v = grid(2, 3, 3), grid(2, 5, 3, seed=1), grid(2, 5, 2, seed=2)
-    for shifted in (False, True):
-        check_mixed(q, k, v, [slice(0, 2), slice(2, 5)], shifted, is_causal=True)
 
 
 heads = exercises.add(

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tinytorch.core.autograd import is_grad_enabled
-from tinytorch.core.optimizers import SGD, Adagrad, Adam, RMSprop
+from tinytorch.core.optimizers import SGD, Adagrad, Adam, Optimizer, RMSprop
 from tinytorch.core.tensor import tensor
 
 from ..checking import Exercises, see, swap, wrong
@@ -138,13 +138,25 @@ step = exercises.add(
 )
 
 
+class Plain(Optimizer):
+    """The rule p <- p - lr * g."""
+
+    counts_steps = False
+
+    def __init__(self, params, lr):
+        super().__init__(params, {"lr": lr})
+
+    def update(self, group, step, p, g, state, scratch):
+        p -= group["lr"] * g
+
+
 @step.check("each parameter moves against its gradient")
 def _():
     p, q = parameter(1.0, 2.0), parameter(3.0)
-    optimizer = SGD([p, q], lr=0.1)
+    optimizer = Plain([p, q], lr=0.1)
     p.grad, q.grad = gradient(1.0, -1.0), gradient(2.0)
     optimizer.step()
-    see("p after a step of SGD with lr=0.1 and gradient [1, -1]", p.detach()).gives([0.9, 2.1])
+    see("p after a step of p - lr * g with lr=0.1 and gradient [1, -1]", p.detach()).gives([0.9, 2.1])
     see("q after the same step with gradient [2]", q.detach()).gives([2.8])
 
 
@@ -152,14 +164,14 @@ def _():
 def _():
     p, q = parameter(1.0), parameter(3.0)
     p.grad = gradient(1.0)
-    SGD([p, q], lr=0.5).step()
+    Plain([p, q], lr=0.5).step()
     see("q, whose grad is None, after a step", q.detach()).gives([3.0])
 
 
 @step.check("every group moves, with its own learning rate")
 def _():
     p, q = parameter(1.0), parameter(1.0)
-    optimizer = SGD([{"params": [p]}, {"params": [q], "lr": 0.5}], lr=0.1)
+    optimizer = Plain([{"params": [p]}, {"params": [q], "lr": 0.5}], lr=0.1)
     p.grad, q.grad = gradient(1.0), gradient(1.0)
     optimizer.step()
     see("p of the group with lr=0.1", p.detach()).gives([0.9])
@@ -169,7 +181,7 @@ def _():
 @step.check("a parameter that got other memory is found again")
 def _():
     p = parameter(1.0)
-    optimizer = SGD([p], lr=0.1)
+    optimizer = Plain([p], lr=0.1)
     p.grad = gradient(1.0)
     optimizer.step()
     p.array = np.array([5.0], np.float32)
@@ -190,7 +202,7 @@ def _():
         return 7.0
 
     with no_grad():
-        loss = SGD([p], lr=0.1).step(closure)
+        loss = Plain([p], lr=0.1).step(closure)
     see("is_grad_enabled() inside the closure", seen).gives([True])
     see("step(closure) of a closure that returns 7.0", loss).gives(7.0)
     see("p after step(closure)", p.detach()).gives([0.9])
