@@ -3,6 +3,7 @@
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from ..journey.manifest import Capability, Milestone, journey
@@ -47,7 +48,7 @@ def levels(out: Console, shop: Workshop) -> RenderableType:
                 f", by {journey().milestone(capability.milestone).label}" if capability.milestone else ""
             )
             parts.append(Text.assemble("  ", sign, " ", capability.text))
-            parts.append(Text(f"      {words}", style="" if found else "dim"))
+            parts.append(Padding(Text(words, style="" if found else "dim"), (0, 0, 0, 6)))
     return Group(*parts)
 
 
