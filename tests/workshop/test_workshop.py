@@ -9,8 +9,9 @@ import pytest
 
 from tinytorch.journey import archive, source
 from tinytorch.journey.manifest import journey
-from tinytorch.journey.proof import stub_source
-from tinytorch.journey.workshop import Workshop, WorkshopError
+from tinytorch.journey.progress import Exported
+from tinytorch.journey.proof import reference_source, stub_source
+from tinytorch.journey.workshop import Workshop, WorkshopError, digest
 
 pytestmark = pytest.mark.skipif(sys.platform == "emscripten", reason="starts processes")
 ACTIVATIONS = journey().module("activations")
@@ -151,6 +152,24 @@ def test_part_of_a_module_runs_with_the_reference_for_the_rest(reader, tmp_path)
     view = reader.shop.overview(ACTIVATIONS)
     assert (view.standing, view.yours) == ("in progress", 1)
     assert running(tmp_path)["activations"] == "partly yours"
+
+
+def test_a_fault_of_an_earlier_module_is_not_put_on_this_one(reader):
+    tensor, losses = journey().module(1), journey().module(4)
+    package = reader.shop.package_file(tensor)
+    package.parent.mkdir(parents=True)
+    wrong = source.replace(
+        reference_source(tensor), {"mean": "@op\ndef mean(a, dim=None, keepdim=False):\n    return a.sum()\n"}
+    )
+    package.write_text(wrong, "utf-8")
+    with reader.shop.changing() as progress:
+        progress.modules["01_tensor"] = Exported("", digest(wrong), list(tensor.exercises), True)
+    reader.start(4)
+    reader.solve(4)
+    report = reader.shop.check(losses)
+    failed = [each for each in report.exercises if each.state == "failed"]
+    assert failed
+    assert all("your other modules" in each.message for each in failed)
 
 
 def test_nothing_that_passes_is_nothing_to_export(reader):

@@ -227,10 +227,20 @@ class Workshop:
         """Run the checks of a module, or of some of its exercises, on the reader's file, and write down
         what passed.
         """
-        text = self.read(module)
-        wanted = None if names is None else list(names)
-        report = check_file(module, self.source_file(module), text, self.root, wanted, limit=limit)
+        return self._check(module, self.read(module), None if names is None else list(names), limit)
+
+    def _check(self, module: Module, text: str, names: list[str] | None, limit: float) -> Report:
+        path = self.source_file(module)
+        report = check_file(module, path, text, self.root, names, limit=limit)
         self._note(module, text, report)
+        failed = [each.name for each in report.exercises if each.state == "failed"]
+        if failed and set(self.progress().modules) - {module.name}:
+            alone = check_file(module, path, text, None, failed, limit=limit)
+            innocent = {each.name for each in alone.exercises if each.state == "passed"}
+            for each in report.exercises:
+                if each.name in innocent:
+                    each.message = "With the reference in place of your other modules it passes: look there."
+                    each.diagnosis = ""
         return report
 
     def _note(self, module: Module, text: str, report: Report) -> None:
@@ -261,8 +271,7 @@ class Workshop:
 
         text = self.read(module)
         path = self.source_file(module)
-        report = check_file(module, path, text, self.root, limit=limit)
-        self._note(module, text, report)
+        report = self._check(module, text, None, limit)
         passed = [result.name for result in report.exercises if result.state == "passed"]
         if report.error or not passed or (not report.passed and not partial):
             return report, None
