@@ -82,9 +82,8 @@ def main() -> None:
     python, tito = started(15)
     print(f"Python's own start {python:.3f} s, tito --help {tito:.3f} s: {tito - python:.3f} s more")
     waits = watched(21)
-    print(
-        f"from save to verdict {statistics.median(waits):.3f} s (median of {len(waits)}), at most {max(waits):.3f} s"
-    )
+    middle = statistics.median(waits)
+    print(f"from save to verdict {middle:.3f} s (median of {len(waits)}), at most {max(waits):.3f} s")
 
 
 if __name__ == "__main__":
