@@ -107,7 +107,7 @@ def card(entry, figures):
         f"Measured on {figures['data']}, {figures['measured'][:10]}, before and after compression, with "
         f"Python {machine['python']} and NumPy {machine['numpy']} on {machine['system']}, "
         f"{machine['machine']}.", "",
-        "| | float32 | this bundle |", "| --- | --- | --- |", *rows, "",
+        "| figure | float32 | this bundle |", "| --- | --- | --- |", *rows, "",
     ])  # fmt: skip
 
 
