@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..utils.safetensors import write_atomically
+from ..utils.safetensors import checked_depth, write_atomically
 from .acceleration import WinogradConv2d
 from .autograd import no_grad
 from .benchmarking import (
@@ -344,10 +344,11 @@ class Submission:
         if len(text) > LONGEST_JSON:
             raise SubmissionError(f"submission: at most {LONGEST_JSON} bytes are read, {len(text)} came")
         try:
-            value = json.loads(text, object_pairs_hook=without_repetition)
+            text = text if isinstance(text, str) else text.decode()
+            value = json.loads(checked_depth(text), object_pairs_hook=without_repetition)
         except SubmissionError:
             raise
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise SubmissionError(f"submission: this is no JSON: {error}") from None
         check(value, SUBMISSION_SCHEMA)
         claimed: Any = {k: Interval(*v) if isinstance(v, list) else v for k, v in value["claimed"].items()}

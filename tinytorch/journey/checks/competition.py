@@ -462,7 +462,7 @@ from_json = exercises.add(
             "The document is used before it was checked: the error has to name the path at fault.",
         ),
         swap(
-            "except (ValueError, RecursionError) as error:",
+            "except ValueError as error:",
             "except RecursionError as error:",
             "What is no JSON raises json's own error; it has to be a SubmissionError.",
         ),
