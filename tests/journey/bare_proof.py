@@ -1,1 +1,0 @@
-../workshop/bare_proof.py
