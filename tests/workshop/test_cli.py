@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tinytorch.core import competition
+from tinytorch.core.quantization import quantize
 from tinytorch.journey.manifest import journey
 
 click = pytest.importorskip("click", reason="click is not there, and so tito is not either")
@@ -217,6 +219,30 @@ def test_checkpoints_say_what_proved_them(tito, reader):
     done = tito("checkpoint", "status")
     assert "98.1" in done.stdout
     assert "1 of 2" in done.stdout
+
+
+def test_the_boards_of_the_competition(tito, reader, tmp_path):
+    from tests.core.test_competition import small, system_of, task_of
+
+    (tmp_path / "bundles" / "leaderboard").mkdir(parents=True)
+    done = tito("competition", "board")
+    assert done.returncode == 2
+    assert "no accepted submission" in done.stderr
+    task = task_of(floor=0.5)
+    board = competition.Leaderboard(tmp_path / "bundles" / "leaderboard" / "signs" / "accepted", task)
+    for name, sparsity in (("dense", 0.0), ("pruned", 0.9)):
+        system = system_of(tmp_path, small(task, sparsity), lambda: quantize(task.make_reference()), name)
+        verdict = board.add(competition.enter(name, task, system), system)
+        assert verdict.accepted, verdict
+    done = tito("competition", "board")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("signs")
+    assert done.stdout.index("pruned") < done.stdout.index("dense")  # it is much smaller
+    (path, *_) = board.folder.glob("*.json")
+    path.write_text("{}", "utf-8")
+    done = tito("competition", "board")
+    assert done.returncode == 2
+    assert "changed after it was accepted" in done.stderr
 
 
 # Consoles that can do little

@@ -470,6 +470,36 @@ def milestone_run(number: int, mixed: bool, script: str | None, options: tuple[s
     return run_milestone(Workshop.find(), screens.console(), number, mixed, script, options)
 
 
+@tito.group(cls=Group, epilog=example("tito competition enter", "tito competition board"))
+def competition() -> None:
+    """Module 20's competition: enter your bundles, see the boards."""
+
+
+@competition.command(
+    "enter",
+    context_settings={"ignore_unknown_options": True},
+    epilog=example("tito competition enter", "tito competition enter --mixed -- --models mnist"),
+)
+@click.option("--mixed", is_flag=True, help="Enter with the modules you have, the reference for the rest.")
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def competition_enter(mixed: bool, options: tuple[str, ...]) -> int:
+    """Measure the bundles of milestone 06, let the verifier measure them again, and rank them."""
+    from .milestones import run_milestone
+
+    return run_milestone(Workshop.find(), screens.console(), 6, mixed, "submit", options)
+
+
+@competition.command("board", epilog=example("tito competition board", "tito competition board shared/"))
+@click.argument(
+    "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default="bundles/leaderboard"
+)
+def competition_board(folder: Path) -> None:
+    """Show the leaderboards below FOLDER (bundles/leaderboard), by what the verifier measured."""
+    from .competition import boards
+
+    boards(screens.console(), folder)
+
+
 # Carrying it elsewhere
 
 
