@@ -72,7 +72,7 @@ def is_whole(root, solved):
     for file in (*root.glob("out.zip"), *(shop.tito / "backups").glob("*.zip")):
         archive.unpack(file.read_bytes())
     assert not (shop.tito / "incoming.zip").exists()
-    assert not list((root / "modules").rglob(".*.tmp"))
+    assert not list((root / "modules").rglob(".*.part"))
 
 
 @pytest.mark.parametrize("what", ["check", "check, for real", "complete", "export", "import"])

@@ -9,8 +9,7 @@ A file of `tinytorch/journey/checks/` holds the exercises of one module:
         prompt="Each element below zero becomes zero; the others stay as they are.",
         hints=("Compare each element with 0 and keep the larger.", "np.maximum does that for a whole array."),
         mistakes=(
-            swap("np.maximum(input, zeros_beside(input))", "np.abs(input)", "A negative number became
-            positive."),
+            swap("np.maximum(input, zeros_beside(input))", "np.abs(input)", "A negative became positive."),
         ),
     )
 
@@ -502,6 +501,7 @@ def examine(
     began, ended: hear each check before it runs and each exercise when it is judged.
     """
     found, lines = source.functions(text), source.lines_of(text)
+    theirs, their_lines = source.functions(reference), source.lines_of(reference)
     answers = []
     for exercise in exercises:
         if exercise.name not in found:
@@ -510,11 +510,23 @@ def examine(
         elif source.is_stub(found[exercise.name].node):
             answer = ExerciseResult(exercise.name, "todo")
         else:
-            answer = _judge(exercise, module, found[exercise.name], lines, reference, path, began)
+            original = theirs[exercise.name]
+            answer = _decorated_otherwise(original, found[exercise.name]) or _judge(
+                exercise, module, found[exercise.name], lines, original.text(their_lines), path, began
+            )
         answers.append(answer)
         if ended:
             ended(answer)
     return answers
+
+
+def _decorated_otherwise(theirs: source.Function, written: source.Function) -> ExerciseResult | None:
+    """A failure where the stub's decorators did not stay: what is exchanged is only what they decorate."""
+    wanted, have = ([f"@{ast.unparse(d)}" for d in f.node.decorator_list] for f in (theirs, written))
+    if wanted == have:
+        return None
+    words = f"above it has to stand {' and '.join(wanted) or 'no decorator'}, as in the stub"
+    return ExerciseResult(theirs.name, "failed", message=words)
 
 
 def _judge(
@@ -526,11 +538,6 @@ def _judge(
     path: str,
     began: Callable[[str, str], None] | None,
 ) -> ExerciseResult:
-    theirs = source.functions(reference)[exercise.name]
-    wanted, have = ([f"@{ast.unparse(d)}" for d in f.node.decorator_list] for f in (theirs, written))
-    if wanted != have:
-        words = f"above it has to stand {' and '.join(wanted) or 'no decorator'}, as in the stub"
-        return ExerciseResult(exercise.name, "failed", message=words)
     try:
         patch = Patch(module, exercise.name, written.text(lines), path, written.start)
     except Exception as error:  # in a default of the reader's
@@ -539,5 +546,5 @@ def _judge(
     result = run_checks(exercise, path, (lambda title: began(exercise.name, title)) if began else None)
     if result.state == "failed":
         patch.undo()
-        result.diagnosis = diagnose(exercise, module, source.function(reference, exercise.name), result)
+        result.diagnosis = diagnose(exercise, module, reference, result)
     return result

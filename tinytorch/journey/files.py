@@ -2,10 +2,11 @@
 
 import contextlib
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from ..utils import safetensors
 
 LONGEST_WAIT = 10.0  # seconds for another process to let go of a lock
 
@@ -15,30 +16,16 @@ class LockedError(RuntimeError):
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:
-    """Write a file so that, whenever the machine stops, either the old or the new contents are there,
-    whole.
+    """Write a file, and its folder if that is not there, so that, whenever the machine stops, either the old
+    or the new contents are there, whole.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data.encode("utf-8") if isinstance(data, str) else data)
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(OSError):  # mkstemp's files are their owner's alone
-            os.chmod(name, path.stat().st_mode if path.exists() else 0o644)
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
+    safetensors.write_atomically(str(path), [data.encode("utf-8") if isinstance(data, str) else data])
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Delete what interrupted writes left behind."""
-    for leftover in folder.rglob(".*.tmp"):
-        with contextlib.suppress(OSError):
-            leftover.unlink()
+def leftovers(folder: Path) -> Iterator[Path]:
+    """What interrupted writes left below a folder."""
+    return folder.rglob(".*.part")
 
 
 @contextlib.contextmanager

@@ -26,7 +26,6 @@ class Patch:
     """
 
     def __init__(self, module: ModuleType, name: str, text: str, path: str, line: int = 1):
-        self.module, self.name = module, name
         self.holder, attribute = _find(module, name)
         self.old = _plain(inspect.getattr_static(self.holder, attribute))
         made = _define(module, self.holder, attribute, text, path, line)
@@ -86,9 +85,8 @@ def _define(module: ModuleType, holder: Any, attribute: str, text: str, path: st
     text = textwrap.dedent(text)
     if holder is module:
         tree = ast.parse("\n" * (line - 1) + text)
-        for (
-            node
-        ) in tree.body:  # its decorators ran when the module was imported; one that registers did its work
+        # Its decorators ran when the module was imported; one that registers did its work then.
+        for node in tree.body:
             if isinstance(node, ast.FunctionDef):
                 node.decorator_list = []
         code = compile(tree, path, "exec")

@@ -1,5 +1,5 @@
-"""Are the exercises what they claim to be? For every one: the reference passes, the stub fails, and each
-known mistake is caught and answered by its own diagnosis.
+"""Are the exercises what they claim to be? For every one: the reference passes, also while what comes after
+it is a stub; the stub fails; and each known mistake is caught and answered by its own diagnosis.
 """
 
 from collections.abc import Iterator
@@ -41,8 +41,9 @@ def problems(module: Module) -> Iterator[str]:
         return
     yield from _leaks(module)
     yield from _early(module)
+    reference = reference_source(module)
     for exercise in exercises.values():
-        for problem in _problems_of(exercise, reference_source(module)):
+        for problem in _problems_of(exercise, reference):
             yield f"{module.name} {exercise.name}: {problem}"
 
 
@@ -85,10 +86,11 @@ def _early(module: Module) -> Iterator[str]:
     """Exercises whose checks need a function that is to be written only after them."""
     code = import_module(f"tinytorch.core.{module.slug}")
     exercises, stub = list(exercises_of(module.slug).all.values()), stub_source(module)
+    stubs, lines = source.functions(stub), source.lines_of(stub)
     for number, exercise in enumerate(exercises, 1):
         with ExitStack() as later:
             for other in exercises[number:]:
-                text = source.function(stub, other.name)
+                text = stubs[other.name].text(lines)
                 later.enter_context(patched(code, other.name, text, "<stub>"))
             result = run_checks(exercise)
         for check in result.failures[:1]:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from . import archive, source
-from .files import locked, remove_leftovers, write_atomically
+from .files import leftovers, locked, write_atomically
 from .manifest import Milestone, Module, Track, journey
 from .manifest import Path as LearningPath
 from .progress import Exported, Progress, ProgressError, now
@@ -448,9 +448,10 @@ class Workshop:
             if self.progress().pending:
                 with self.changing() as progress:
                     self._settle(progress)
-        if any(self.modules.rglob(".*.tmp")):
+        if any(leftovers(self.modules)):
             with locked(self.tito / "lock"):
-                remove_leftovers(self.modules)
+                for file in leftovers(self.modules):
+                    file.unlink(missing_ok=True)
 
     def _apply(self) -> None:
         """Apply incoming.zip; running it again from any point gives the same end. The lock has to be held."""

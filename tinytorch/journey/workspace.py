@@ -82,6 +82,7 @@ def running_modules() -> tuple[Running, ...]:
 
     # The overlay as it was when tinytorch.core was imported: the working directory may have changed since.
     reference = os.path.dirname(str(tinytorch.core.__file__))
+    partly = _exported_in_part(tinytorch.core.__path__[0])
     found = []
     for module in journey().modules:
         if not module.released:
@@ -92,20 +93,20 @@ def running_modules() -> tuple[Running, ...]:
         if spec is None or spec.origin is None:
             raise ModuleNotFoundError(f"{module.label} is released, but there is no {name}", name=name)
         yours = os.path.dirname(spec.origin) != reference
-        found.append(Running(module, spec.origin, yours, not yours or _is_whole(spec.origin, module.name)))
+        found.append(Running(module, spec.origin, yours, not (yours and module.name in partly)))
     return tuple(found)
 
 
-def _is_whole(path: str, name: str) -> bool:
-    """Does the progress beside a reader's package say that the whole module is theirs? If none does, yes."""
+def _exported_in_part(package: str) -> set[str]:
+    """The modules of which the progress beside a reader's package says that not all is theirs."""
     import json
 
-    modules = os.path.dirname(os.path.dirname(os.path.dirname(path)))
+    modules = os.path.dirname(os.path.dirname(package))
     try:
         with open(os.path.join(modules, ".tito", "progress.json"), encoding="utf-8") as file:
-            return bool(json.load(file)["modules"][name]["complete"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return True
+            return {name for name, export in json.load(file)["modules"].items() if not export["complete"]}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return set()
 
 
 def whose_code() -> str:

@@ -152,7 +152,7 @@ def status(as_json: bool) -> None:
     out.print(f"workspace  {shop.root}", soft_wrap=True)
     out.print(f"path       {named}")
     out.print(Text.assemble("exercises  ", screens.progress_bar(out, solved, in_all)), end="\n\n")
-    out.print(screens.module_table(out, views, progress.current, track.modules))
+    out.print(screens.module_table(views, progress.current, track.modules))
     outdated = [view.module for view in views if shop.outdated(view.module)]
     if outdated:
         names = ", ".join(module.label for module in outdated)
@@ -182,7 +182,7 @@ def module_list(which: Module | None) -> None:
     if which is None:
         _, track = shop.track(progress)
         views = [shop.overview(each, progress) for each in journey().modules]
-        out.print(screens.module_table(out, views, progress.current, track.modules))
+        out.print(screens.module_table(views, progress.current, track.modules))
         return
     out.print(f"{which.label}: {which.builds}")
     out.print(screens.exercise_table(out, which, shop.overview(which, progress), shop.next_exercise(which)))

@@ -185,7 +185,7 @@ def prompt(exercise: Exercise, hints: int = 0) -> RenderableType:
 # Tables
 
 
-def module_table(out: Console, overviews: Iterable[Overview], current: str, path: Sequence[int]) -> Table:
+def module_table(overviews: Iterable[Overview], current: str, path: Sequence[int]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("", "module", "standing", "exercises", "runs"):
         table.add_column(column, no_wrap=True)

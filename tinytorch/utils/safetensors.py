@@ -11,6 +11,7 @@ tensors go into the file under their paths ("model.0.weight"), the rest into the
 import json
 import os
 import re
+from contextlib import suppress
 
 import numpy as np
 
@@ -112,7 +113,9 @@ def _encoded(arrays, metadata):
 
 
 def write_atomically(path, parts):
-    """Write beside the target, then rename: an interruption leaves the old file as it was."""
+    """Write beside the target, then rename: an interruption leaves the old file as it was. A file that is
+    replaced keeps its permissions.
+    """
     folder, name = os.path.split(path)
     if not os.path.isdir(folder or "."):
         raise FileNotFoundError(f"save: there is no folder {folder}")
@@ -123,6 +126,9 @@ def write_atomically(path, parts):
                 opened.write(part)
             opened.flush()
             os.fsync(opened.fileno())
+        if os.path.exists(path):
+            with suppress(OSError):
+                os.chmod(temporary, os.stat(path).st_mode)
         os.replace(temporary, path)
     except BaseException:
         if os.path.exists(temporary):

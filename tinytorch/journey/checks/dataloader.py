@@ -134,22 +134,14 @@ split = exercises.add(
             "so on.",
         ),
         swap("    if sum(sizes) != n or", "    if False and", "Lengths that do not add up are let through."),
-        wrong(
-            """
-            def random_split(dataset, lengths, generator=None):
-                n = len(dataset)
-                if abs(sum(lengths) - 1) < 1e-6 and all(0 <= part <= 1 for part in lengths):
-                    sizes = [int(n * part) for part in lengths]
-                    for i in range(n - sum(sizes)):
-                        sizes[i % len(sizes)] += 1
-                else:
-                    sizes = list(lengths)
-                if sum(sizes) != n or not all(isinstance(size, int) and size >= 0 for size in sizes):
-                    raise ValueError(f"random_split: {list(lengths)} does not add up to {n} samples")
-                rng = (generator or default_generator).numpy
-                return [Subset(dataset, rng.permutation(n)[:size]) for size in sizes]
-            """,
+        swap(
+            "order = (generator or default_generator).numpy.permutation(n)",
+            "rng = (generator or default_generator).numpy",
             "Each subset is drawn by itself, so they overlap: cut one permutation into pieces.",
+            (
+                "[Subset(dataset, part) for part in np.split(order, list(accumulate(sizes))[:-1])]",
+                "[Subset(dataset, rng.permutation(n)[:size]) for size in sizes]",
+            ),
         ),
     ),
 )
