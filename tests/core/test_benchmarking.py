@@ -188,6 +188,26 @@ def test_calls_that_are_timed_together_share_the_time():
     assert report.seconds["a"].tolist() == [0.5] * 3
 
 
+def test_as_many_calls_as_the_clock_needs():
+    clock = Clock()
+    report = Benchmark({"slow": clock.takes(1.0), "fast": clock.takes(1e-3)}, number=None, clock=clock).run(3)
+    assert report.number == 8
+    assert report.seconds["fast"] == pytest.approx(1e-3)
+    with pytest.raises(ValueError, match=r"'a' took no time that the clock can tell, in 2\*\*20 calls"):
+        Benchmark({"a": lambda: None}, number=None, clock=lambda: 0.0).run(3)
+
+
+def test_a_clock_of_whole_milliseconds_is_enough():
+    clock = Clock()
+
+    def coarse():
+        return round(clock.now, 3)
+
+    contestants = {"a": clock.takes(1.3e-4), "b": clock.takes(2.6e-4)}
+    report = Benchmark(contestants, number=None, clock=coarse).run(30)
+    assert report.compare("b", "a").ratio == pytest.approx(2, rel=0.1)
+
+
 def test_each_round_calls_all_in_an_order_from_the_seed():
     def order(seed):
         clock, calls = Clock(), []

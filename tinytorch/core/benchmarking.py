@@ -151,7 +151,8 @@ class Benchmark:
 
     contestants  {name: function without arguments}; one on a GPU has to wait for it before it returns
     warm_up      calls of each that do not count
-    number       calls that are timed together, for a function that is fast beside the clock
+    number       calls that are timed together, for a function that is fast beside the clock; None: as many as
+                 take the fastest contestant 5 ms
     seed         of the random orders
     clock        gives seconds
     """
@@ -159,7 +160,7 @@ class Benchmark:
     def __init__(self, contestants, warm_up=2, number=1, seed=0, clock=perf_counter):
         if not contestants:
             raise ValueError("Benchmark: at least one contestant is needed, none came")
-        if number < 1 or warm_up < 0:
+        if (number is not None and number < 1) or warm_up < 0:
             raise ValueError(
                 f"Benchmark: number is from 1 and warm_up from 0, number={number} and warm_up={warm_up} came"
             )
@@ -177,6 +178,7 @@ class Benchmark:
         for function in self.contestants.values():
             for _ in range(self.warm_up):
                 function()
+        self.number = self.number or self.enough_calls()
         rng, names = np.random.default_rng(self.seed), list(self.contestants)
         seconds = {name: np.empty(rounds) for name in names}
         for i in range(rounds):
@@ -197,6 +199,20 @@ class Benchmark:
         for _ in range(self.number):
             function()
         return (self.clock() - begin) / self.number
+
+    def enough_calls(self):
+        """How many calls take every contestant at least 5 ms: 1, doubled until it is so.
+
+        A browser's clock goes in steps of up to a millisecond; what is timed has to be long beside a step.
+        Raises ValueError where the clock does not move during 2**20 calls.
+        """
+        self.number = 1
+        for name, function in self.contestants.items():
+            while self.number * self.time(function) < 5e-3:
+                if self.number == 2**20:
+                    raise ValueError(f"Benchmark: {name!r} took no time that the clock can tell, in 2**20 calls")
+                self.number *= 2
+        return self.number
 
 
 def accelerated_contestants(model, *inputs, tolerance=1e-3):

@@ -81,7 +81,8 @@ class Task:
                       batch of 64, the median counts
     bound_ms          the latency that may not be exceeded; None: any
     budget            bytes that the file of weights may take; None: any
-    rounds, number    how often reference and system are timed in turn, and how many queries each time
+    rounds, number    how often reference and system are timed in turn, and how many queries each time (None:
+                      as many as the clock needs, see Benchmark)
     tolerance         how far accuracy may move on another machine, whose BLAS sums in another order
     factor            by how much a measured time may miss the claimed interval
     """
@@ -96,7 +97,7 @@ class Task:
     bound_ms: float | None = None
     budget: int | None = None
     rounds: int = 30
-    number: int = 1
+    number: int | None = None
     seed: int = 0
     tolerance: float = 0.002
     factor: float = 1.5
