@@ -193,7 +193,7 @@ def test_as_many_calls_as_the_clock_needs():
     report = Benchmark({"slow": clock.takes(1.0), "fast": clock.takes(1e-3)}, number=None, clock=clock).run(3)
     assert report.number == 8
     assert report.seconds["fast"] == pytest.approx(1e-3)
-    with pytest.raises(ValueError, match=r"'a' took no time that the clock can tell, in 2\*\*20 calls"):
+    with pytest.raises(ValueError, match="1,048,576 calls took less than"):
         Benchmark({"a": lambda: None}, number=None, clock=lambda: 0.0).run(3)
 
 
@@ -432,6 +432,8 @@ def test_offline_is_samples_a_second():
     found = system(Clock(), lambda n: 0.5 + 0.1 * n).offline(batch_size=5, samples=100)
     assert found.value == pytest.approx(5 / (0.5 + 0.5))
     assert len(found.latencies) == 20
+    with pytest.raises(ValueError, match="20 samples took no time that the clock can tell"):
+        system(Clock(), lambda n: 0.0).offline()
     alone = system(Clock(), lambda n: 0.25, n=1).offline()
     assert alone.value == pytest.approx(4)
 

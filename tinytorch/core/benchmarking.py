@@ -25,7 +25,7 @@ from ..utils.threads import get_num_threads
 from .acceleration import accelerate
 from .autograd import no_grad
 from .layers import Module
-from .profiling import model_nbytes
+from .profiling import calls_for, model_nbytes
 from .tensor import Tensor
 
 # How sure a number is.
@@ -170,7 +170,7 @@ class Benchmark:
     def run(self, rounds=30):
         """Call every contestant once (`number` times) in each round. Returns a Report.
 
-        Raises ValueError for rounds below 1, and where the clock did not move during a call.
+        Raises ValueError for rounds below 1, and where the clock did not move.
         """
         if rounds < 1:
             raise ValueError(f"Benchmark: rounds is a number from 1, {rounds} came")
@@ -178,7 +178,8 @@ class Benchmark:
         for function in self.contestants.values():
             for _ in range(self.warm_up):
                 function()
-        self.number = self.number or self.enough_calls()
+        if self.number is None:
+            self.number = max(calls_for(f, clock=self.clock) for f in self.contestants.values())
         rng, names = np.random.default_rng(self.seed), list(self.contestants)
         seconds = {name: np.empty(rounds) for name in names}
         for i in range(rounds):
@@ -199,20 +200,6 @@ class Benchmark:
         for _ in range(self.number):
             function()
         return (self.clock() - begin) / self.number
-
-    def enough_calls(self):
-        """How many calls take every contestant at least 5 ms: 1, doubled until it is so.
-
-        A browser's clock goes in steps of up to a millisecond; what is timed has to be long beside a step.
-        Raises ValueError where the clock does not move during 2**20 calls.
-        """
-        self.number = 1
-        for name, function in self.contestants.items():
-            while self.number * self.time(function) < 5e-3:
-                if self.number == 2**20:
-                    raise ValueError(f"Benchmark: {name!r} took no time that the clock can tell, in 2**20 calls")
-                self.number *= 2
-        return self.number
 
 
 def accelerated_contestants(model, *inputs, tolerance=1e-3):
@@ -501,9 +488,17 @@ class SystemUnderTest:
         return self.result("MultiStream", "most streams", streams, "streams", accuracy, seconds)
 
     def offline(self, batch_size=64, samples=0):
-        """All samples are there at the beginning, and no answer is urgent: samples a second."""
+        """All samples are there at the beginning, and no answer is urgent: samples a second.
+
+        Raises ValueError where the clock did not move.
+        """
         size = min(batch_size, len(self.inputs))
         seconds, accuracy = self.ask(ceil(samples / size), size)
+        if seconds.sum() <= 0:
+            raise ValueError(
+                f"offline: {len(seconds) * size} samples took no time that the clock can tell; ask for more "
+                f"than samples={samples}"
+            )
         value = len(seconds) * size / float(seconds.sum())
         return self.result("Offline", "throughput", value, "samples/s", accuracy, seconds)
 

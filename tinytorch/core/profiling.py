@@ -76,19 +76,32 @@ def measure(function, repeat=9, warm_up=1):
         raise ValueError(f"measure: repeat is a number from 1, {repeat} came")
     for _ in range(warm_up):
         function()
-    calls, shortest = 1, 0.005 if sys.platform == "emscripten" and warm_up else 0.0
-    while shortest and timed(function, calls) < shortest:
-        calls *= 2
+    calls = calls_for(function) if sys.platform == "emscripten" and warm_up else 1
     seconds = [timed(function, calls) / calls for _ in range(repeat)]
     return Timing(median(seconds), min(seconds), max(seconds))
 
 
-def timed(function, calls):
-    """Seconds of so many calls."""
-    begin = perf_counter()
+def timed(function, calls, clock=None):
+    """Seconds of so many calls, by perf_counter or another clock."""
+    clock = clock or perf_counter
+    begin = clock()
     for _ in range(calls):
         function()
-    return perf_counter() - begin
+    return clock() - begin
+
+
+def calls_for(function, seconds=5e-3, clock=None):
+    """How many calls of function() take so many seconds: 1, doubled until they do.
+
+    A browser's clock goes in steps of up to a millisecond; what is timed has to be long beside a step.
+    Raises ValueError where 2**20 calls are not enough.
+    """
+    calls = 1
+    while timed(function, calls, clock) < seconds:
+        if calls == 2**20:
+            raise ValueError(f"calls_for: {calls:,} calls took less than {seconds} s: does the clock move?")
+        calls *= 2
+    return calls
 
 
 # Operations and bytes of one call of an Op, from its arrays.

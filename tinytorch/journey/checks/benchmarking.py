@@ -933,7 +933,8 @@ offline = exercises.add(
         "Ask as many batches as it takes for `samples` samples, of batch_size each but not more than there "
         'are inputs, and return self.result with scenario "Offline", metric "throughput", unit '
         '"samples/s": all samples of the batches that were timed, by all their seconds. self.ask rounds up '
-        "to whole passes by itself, so it may time more batches than you asked for."
+        "to whole passes by itself, so it may time more batches than you asked for. Seconds that add up to "
+        "0 are a ValueError that says clock."
     ),
     hints=(
         "`self.ask(queries, size)` gives the seconds of each batch and the accuracy; how many seconds came "
@@ -967,6 +968,11 @@ offline = exercises.add(
             "self.ask(ceil(samples / size), size)",
             "self.ask(ceil(samples / size), 1)",
             "Each sample is asked for alone; here no answer is urgent, so ask in batches of `size`.",
+        ),
+        swap(
+            "seconds.sum() <= 0",
+            "False",
+            "A clock that did not move measured nothing; that is a ValueError, not a division by zero.",
         ),
     ),
 )
@@ -1004,3 +1010,8 @@ def _():
     see("sizes of the batches, batch_size=64, 3 inputs", sizes).gives([3])
     see("value, for a batch of 0.25 s", float(found.value)).gives(12.0)
     see("accuracy, with 2 right answers of 3", float(found.accuracy)).gives(2 / 3)
+
+
+@offline.check("a clock that stands still is an error")
+def _():
+    raises(ValueError, lambda: system(lambda n: 0.0)[0].offline(), says="clock")
