@@ -29,16 +29,17 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.fixture(scope="module")
 def program():
-    """serve.py, load.py and bundle.py as modules."""
+    """serve.py, answers.py, load.py and bundle.py as modules."""
     path = list(sys.path)
     # Not at the front: the milestone's profile.py must not stand in for Python's own module of that name.
     sys.path.append(str(FOLDER))
+    import answers
     import bundle
     import load
     import models
     import serve
 
-    yield SimpleNamespace(serve=serve, load=load, bundle=bundle, models=models)
+    yield SimpleNamespace(serve=serve, answers=answers, load=load, bundle=bundle, models=models)
     sys.path[:] = path
 
 
@@ -57,7 +58,7 @@ def folders(program, tmp_path_factory):
 
 @contextlib.contextmanager
 def serving(program, bundles, **limits):
-    service = program.serve.Service(bundles, port=0, limits=program.serve.Limits(**limits), log=False)
+    service = program.serve.Service(bundles, port=0, limits=program.answers.Limits(**limits), log=False)
     thread = threading.Thread(target=service.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
@@ -324,7 +325,7 @@ def test_metrics_count_what_was_answered(program, bundles):
 
 def test_a_network_is_served_once(program, bundles):
     with pytest.raises(program.bundle.BundleError, match="once"):
-        program.serve.Models([bundles[0], bundles[0]], program.serve.Limits())
+        program.answers.Models([bundles[0], bundles[0]], program.answers.Limits())
 
 
 # As programs
