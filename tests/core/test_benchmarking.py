@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import tinytorch as tt
 import tinytorch.nn as nn
+from tinytorch.core import benchmarking
 from tinytorch.core.benchmarking import (
     Benchmark,
     Comparison,
@@ -48,6 +49,13 @@ class Clock:
             self.now += seconds() if callable(seconds) else seconds
 
         return function
+
+
+class CoarseClock(Clock):
+    """It shows whole milliseconds."""
+
+    def __call__(self):
+        return round(self.now, 3)
 
 
 def report_of(**seconds):
@@ -198,13 +206,9 @@ def test_as_many_calls_as_the_clock_needs():
 
 
 def test_a_clock_of_whole_milliseconds_is_enough():
-    clock = Clock()
-
-    def coarse():
-        return round(clock.now, 3)
-
+    clock = CoarseClock()
     contestants = {"a": clock.takes(1.3e-4), "b": clock.takes(2.6e-4)}
-    report = Benchmark(contestants, number=None, clock=coarse).run(30)
+    report = Benchmark(contestants, number=None, clock=clock).run(30)
     assert report.compare("b", "a").ratio == pytest.approx(2, rel=0.1)
 
 
@@ -394,6 +398,15 @@ def system(clock, seconds, n=20, right=20, quality=0.9, **settings):
         return np.eye(2)[(batch >= right).astype(int)]
 
     return SystemUnderTest(model, np.arange(n), np.zeros(n, int), quality, clock=clock, **settings)
+
+
+def test_in_a_browser_a_query_is_asked_as_often_as_its_clock_needs(monkeypatch):
+    clock = CoarseClock()
+    monkeypatch.setattr(benchmarking, "perf_counter", clock)
+    monkeypatch.setattr(benchmarking.sys, "platform", "emscripten")
+    asked = system(clock, lambda n: 1.1e-4)
+    assert asked.single_stream().value == pytest.approx(0.11, rel=0.1)
+    assert asked.offline(batch_size=5).value == pytest.approx(5 / 1.1e-4, rel=0.1)
 
 
 def test_single_stream_is_the_latency_of_nine_in_ten():
