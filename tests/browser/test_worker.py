@@ -88,6 +88,7 @@ def start(browser: Browser) -> Iterator[Start]:
     for server, page in opened:
         page.close()
         server.shutdown()
+        server.server_close()
 
 
 @pytest.fixture(scope="module")

@@ -437,7 +437,7 @@ def test_every_sample_is_asked_for_equally_often():
         seen.extend(batch.tolist())
         return np.eye(2)[np.zeros(len(batch), int)]
 
-    SystemUnderTest(model, np.arange(7), np.zeros(7, int), 0, warm_up=0).single_stream(15)
+    SystemUnderTest(model, np.arange(7), np.zeros(7, int), 0, warm_up=0, clock=Clock()).single_stream(15)
     assert sorted(seen) == sorted([*range(7)] * 3)
 
 
