@@ -32,6 +32,11 @@ def test_python_numbers_get_the_default_dtypes_and_arrays_keep_theirs(data, dtyp
     assert made.shape == shape
 
 
+def test_a_given_dtype_gets_pythons_numbers_unrounded():
+    assert torch.tensor([0.1], dtype=torch.float64).tolist() == [0.1]
+    assert torch.tensor([2.0**24 + 1], dtype=torch.int64).tolist() == [2**24 + 1]
+
+
 def test_a_list_of_tensors_becomes_a_tensor():
     assert torch.tensor([torch.tensor(1.0), torch.tensor(2.0)]).tolist() == [1.0, 2.0]
 

@@ -84,8 +84,8 @@ def test_a_failure_says_call_got_and_expected():
         (np.zeros((2, 1)), np.zeros(2), "got shape (2, 1), expected (2,)"),
         (np.zeros(2), np.zeros(2, np.float32), "got dtype float64, expected float32"),
         (np.zeros(2), tensor([0.0, 0.0]), "got a NumPy array, expected a tensor"),
-        (None, [1.0], "got a NoneType"),
-        (None, np.zeros(2), "got a NoneType, expected an array"),
+        (None, [1.0], "got the type NoneType, expected list"),
+        (None, np.zeros(2), "got the type NoneType, expected an array"),
         (
             np.arange(40.0),
             np.arange(40.0) + (np.arange(40) == 3),
@@ -154,6 +154,7 @@ def test_long_values_are_shortened():
     assert shown(np.zeros((50, 2), np.float32)) == "array of shape (50, 2), float32"
     assert shown(tensor([[1.5, -2.0]])) == "tensor([[1.5, -2]]), shape (1, 2), float32"
     assert len(shown("x" * 1000)) == 198
+    assert shown({"a": tensor([[1.0], [2.0]])}).count("\n") == 0
 
 
 def test_what_the_code_prints_is_kept_up_to_a_limit(exercises):

@@ -495,7 +495,8 @@ def tensor(data, dtype=None, device=None, requires_grad=False):
             array = np.array(array)
         except ValueError:
             raise ValueError("tensor: the nested lists are ragged; their rows need equal lengths") from None
-        array = array.astype({"f": float32, "i": int64}.get(array.dtype.kind, array.dtype), copy=False)
+        if dtype is None:  # on the way to another dtype, float32 would round
+            array = array.astype({"f": float32, "i": int64}.get(array.dtype.kind, array.dtype), copy=False)
     if array.dtype.kind not in "fiub":
         came = f"{data.__class__.__name__} of {array.dtype}"
         raise TypeError(f"tensor: numbers or bools are needed, {came} came")

@@ -242,7 +242,7 @@ def shown(value: Any, short: bool = False) -> str:
     """A value as a message shows it: small arrays written out, large ones by shape and dtype."""
     array = _array(value)
     if array is None:
-        text = _numbers(value) if isinstance(value, (list, float)) else repr(value)
+        text = _numbers(value) if isinstance(value, (list, float)) else " ".join(repr(value).split())
         return text if len(text) <= 200 else text[:197] + "…"
     kind = "tensor" if _is_tensor(value) else "array"
     if array.size > (8 if short else SHOWN):
@@ -282,10 +282,12 @@ def _difference(got: Any, expected: Any, rtol: float, atol: float) -> list[str] 
         if isinstance(expected, (list, tuple)) and type(got) is type(expected) and len(got) == len(expected):
             pairs = zip(got, expected, strict=True)
             return next((d for d in (_difference(a, b, rtol, atol) for a, b in pairs) if d is not None), None)
-        same = type(got) is type(expected) and got == expected
-        return None if same else ([] if type(got) is type(expected) else [f"got a {type(got).__name__}"])
+        if type(got) is type(expected):
+            return None if got == expected else []
+        return [f"got the type {type(got).__name__}, expected {type(expected).__name__}"]
     if have is None:
-        return [f"got a {type(got).__name__}, expected {'a tensor' if _is_tensor(expected) else 'an array'}"]
+        wanted = "a tensor" if _is_tensor(expected) else "an array"
+        return [f"got the type {type(got).__name__}, expected {wanted}"]
     if _is_tensor(expected) and not _is_tensor(got):
         return ["got a NumPy array, expected a tensor"]
     exact = want is not None

@@ -1,6 +1,8 @@
 """Exercises of module 18, Acceleration."""
 
+import time
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +13,7 @@ from tinytorch.core.layers import Linear, Sequential
 from tinytorch.core.spatial import Conv2d
 from tinytorch.core.tensor import tensor
 
-from ..checking import Exercises, call, raises, see, swap
+from ..checking import Exercises, call, raises, see, swap, wrong
 
 exercises = Exercises("acceleration")
 
@@ -74,6 +76,16 @@ direct = exercises.add(
             "out[n, i, j, o] = max(out[n, i, j, o], 0)",
             "pass",
             "Negative numbers are left: ReLU comes at the end.",
+        ),
+        swap(
+            "out[n, i, j, o] = max(out[n, i, j, o], 0)",
+            "out[n, i, j, o] = max(out[n, i, j, o] - bias[o], 0) + bias[o]",
+            "ReLU comes before the bias here; it is the last step.",
+        ),
+        swap(
+            "out[n, i, j, o] += pixel * kernels[u, v, c, o]",
+            "out[n, i, j, o] = max(out[n, i, j, o] + pixel * kernels[u, v, c, o], 0)",
+            "ReLU comes after each product here; take it once, when all have been added.",
         ),
         swap(
             "out[n, i, j, o] = bias[o]",
@@ -233,6 +245,18 @@ fused = exercises.add(
             "as_kernels(weight.swapaxes(2, 3), 1)",
             "Rows and columns of the kernels have changed places.",
         ),
+        swap(
+            "in tiles:",
+            "in list(tiles):",
+            "The tiles are collected, and the next one's rows overwrite those before: use each as it comes.",
+        ),
+        wrong(
+            """
+            def fused(x, weight, bias):
+                return blocked(x, weight, bias)
+            """,
+            "The numbers are right, but bias and ReLU are walks over the whole result: do both on each tile.",
+        ),
     ),
 )
 
@@ -256,6 +280,24 @@ def _():
     with small_cache():
         seen = call(acceleration.fused, x, weight, bias)
     seen.gives(relu(convolved(x, weight) + bias).astype(np.float32), rtol=1e-4, atol=1e-5)
+
+
+@fused.check("it goes by the tiles of a Tiling")
+def _():
+    code: Any = acceleration
+    ran = []
+
+    class Watched(spatial.Tiling):
+        def run(self, work):
+            ran.append(self)
+            return super().run(work)
+
+    kept, code.Tiling = code.Tiling, Watched
+    try:
+        acceleration.fused(counted(1, 2, 2, 1), CENTRE, single([0.0]))
+    finally:
+        code.Tiling = kept
+    see("how often Tiling(…).run(work) was called", len(ran)).gives(1)
 
 
 @fused.check("float64 stays float64")
@@ -286,6 +328,11 @@ input_tiles = exercises.add(
             "[:, ::4, ::4]",
             "[:, ::6, ::6]",
             "Tiles of 6x6 overlap: each begins 4 further, since it gives 4x4 outputs.",
+        ),
+        swap(
+            "ceil((size + 2 * before - 2) / 4)",
+            "(size + 2 * before - 2) // 4 + 1",
+            "Where the result is whole tiles there is one too many: divide by 4 and round up.",
         ),
         swap(
             "4 * count + 2 - size - before",
@@ -543,7 +590,7 @@ correlate_tiles = exercises.add(
         "off. The dtype is x's."
     ),
     hints=(
-        "Right is what does all tiles at once: input_tiles, transformed with KB, np.matmul with the "
+        "Doing all tiles at once is right: input_tiles, transformed with KB, np.matmul with the "
         "kernels, KA (16, 36) times it, output_tiles of an empty result to write into.",
         "`transformed(kb, tiles, key)` is (36, tiles, C), and np.matmul multiplies 36 matrices at once. KB "
         "and KA have to be in x's dtype.",
@@ -611,6 +658,16 @@ def _():
     want = convolved(x, weight) + bias
     seen_tiles("the result with a bias", x, weight, (1, 1), bias).gives(want)
     seen_tiles("the result with a bias and ReLU", x, weight, (1, 1), bias, True).gives(relu(want))
+    seen = seen_tiles("the result with ReLU alone", x, weight, (1, 1), None, True)
+    seen.gives(relu(convolved(x, weight)))
+
+
+@correlate_tiles.check("the next call leaves the result alone")
+def _():
+    x = counted(1, 4, 4, 1, dtype=np.float64)
+    first = seen_tiles("the result for 1, …, 16 and twice the pixel, after another call", x, CENTRE)
+    seen_tiles("", 0 * x, CENTRE)
+    first.gives(2 * x)
 
 
 @correlate_tiles.check("many blocks of tiles")
@@ -913,6 +970,18 @@ interleaved = exercises.add(
             "for name, function in functions.items():\n        for _ in range(repeat):\n            seconds",
             "Each function has all its calls in a row: if the machine is busy then, only this one is slow.",
         ),
+        wrong(
+            """
+            def interleaved(functions, repeat=9):
+                return {name: measure(function, repeat) for name, function in functions.items()}
+            """,
+            "measure(function, repeat) makes a function's calls in a row; measure one call in each round.",
+        ),
+        swap(
+            "measure(function, 1, 0)",
+            "measure(function, 1)",
+            "measure makes a call that does not count before each one: its warm_up has to be 0.",
+        ),
         swap(
             "for function in functions.values():\n        function()",
             "",
@@ -930,21 +999,22 @@ interleaved = exercises.add(
 
 def timed_in_turns(seconds, repeat):
     """interleaved of functions whose calls take so long: ({name: Timing}, names in the order of calls)."""
-    time, calls = [0.0], []
+    now, calls = [0.0], []
 
     def function(name, left):
         def work():
             calls.append(name)
-            time[0] += left.pop(0) if len(left) > 1 else left[0]
+            now[0] += left.pop(0) if len(left) > 1 else left[0]
 
         return work
 
-    kept, profiling.perf_counter = profiling.perf_counter, lambda: time[0]
+    kept = time.perf_counter
+    time.perf_counter = profiling.perf_counter = lambda: now[0]
     try:
         ways = {name: function(name, list(left)) for name, left in seconds.items()}
         return acceleration.interleaved(ways, repeat), calls
     finally:
-        profiling.perf_counter = kept
+        time.perf_counter = profiling.perf_counter = kept
 
 
 @interleaved.check("in turns, each once before")

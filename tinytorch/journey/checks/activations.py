@@ -17,6 +17,14 @@ def grid(*shape):
     return np.random.default_rng(2).normal(0, 2, shape).astype(np.float32)
 
 
+def leaves_alone(function, *args):
+    """The input of an activation is still needed by whoever called it."""
+    x = grid(2, 3)
+    given = tensor(x)
+    function(given, *args)
+    see(f"x after {function.__name__}(x)", given).gives(x)
+
+
 relu = exercises.add(
     "relu",
     prompt="Return max(x, 0), element by element: a new array as large as the input, with its dtype.",
@@ -40,6 +48,21 @@ relu = exercises.add(
             "return np.maximum(input, zeros_beside(input), out=input)",
             "This writes into the input. Whoever called relu still needs it: return a new array.",
         ),
+        swap(
+            "np.maximum(input, zeros_beside(input))",
+            "input * (input > 0)",
+            "-inf * 0 is nan. Choose between x and 0 instead of multiplying.",
+        ),
+        swap(
+            "np.maximum(input, zeros_beside(input))",
+            "np.where(input > 0, input, 0).astype(input.dtype)",
+            "nan > 0 is false, so nan became 0; np.maximum lets it through.",
+        ),
+        swap(
+            "np.maximum(input, zeros_beside(input))",
+            "np.maximum(input, 0.0)",
+            "Beside the float 0.0 integers became floats; the dtype stays.",
+        ),
     ),
 )
 
@@ -49,22 +72,23 @@ def _():
     call(activations.relu, tensor([-2.0, -0.5, 0.0, 0.5, 3.0])).gives([0.0, 0.0, 0.0, 0.5, 3.0])
 
 
-@relu.check("any shape, and float32 stays float32")
+@relu.check("any shape, and the dtype stays")
 def _():
     x = grid(2, 3, 4)
     call(activations.relu, tensor(x)).gives(np.where(x > 0, x, np.float32(0)))
+    call(activations.relu, tensor(x[0].astype(np.float64))).gives(np.where(x[0] > 0, x[0], np.float64(0)))
+    call(activations.relu, tensor([-1, 2])).gives(tensor([0, 2]))
 
 
 @relu.check("the input is left as it was")
 def _():
-    x = tensor([-1.0, 2.0])
-    activations.relu(x)
-    see("x after relu(x)", x).gives([-1.0, 2.0])
+    leaves_alone(activations.relu)
 
 
-@relu.check("nan stays nan")
+@relu.check("nan stays nan, and infinities are numbers like others")
 def _():
     call(activations.relu, tensor([math.nan, 1.0])).gives([math.nan, 1.0])
+    call(activations.relu, tensor([-math.inf, math.inf])).gives([0.0, math.inf])
 
 
 leaky_relu = exercises.add(
@@ -99,6 +123,21 @@ leaky_relu = exercises.add(
             """,
             "The larger of the two is right for slopes up to 1 only: for a slope of 2, -1 must become -2.",
         ),
+        wrong(
+            """
+            def leaky_relu(input, negative_slope=0.01):
+                return np.where(input > 0, input, negative_slope).astype(input.dtype)
+            """,
+            "Negative numbers became the slope itself; it is a factor: negative_slope * x.",
+        ),
+        wrong(
+            """
+            def leaky_relu(input, negative_slope=0.01):
+                input[input < 0] *= negative_slope
+                return input
+            """,
+            "This writes into the input. Whoever called leaky_relu still needs it: return a new array.",
+        ),
     ),
 )
 
@@ -113,6 +152,8 @@ def _():
     call(activations.leaky_relu, tensor([-2.0, 3.0]), 0.25).gives([-0.5, 3.0])
     x = grid(2, 3, 2)
     call(activations.leaky_relu, tensor(x), 0.1).gives(np.where(x > 0, x, np.float32(0.1) * x))
+    wide = x.astype(np.float64)
+    call(activations.leaky_relu, tensor(wide), 0.1).gives(np.where(wide > 0, wide, 0.1 * wide))
 
 
 @leaky_relu.check("a slope above 1 makes negative numbers larger in size")
@@ -120,12 +161,16 @@ def _():
     call(activations.leaky_relu, tensor([-1.0, 1.0]), negative_slope=2.0).gives([-2.0, 1.0])
 
 
+@leaky_relu.check("the input is left as it was")
+def _():
+    leaves_alone(activations.leaky_relu)
+
+
 sigmoid = exercises.add(
     "sigmoid",
     prompt=(
         "Return 1 / (1 + exp(-x)), element by element, in the input's shape and dtype; integers give "
-        "float32. "
-        "Far out the answer is 0 or 1, never nan."
+        "float32. Far out the answer is 0 or 1, never nan."
     ),
     hints=(
         "Write the formula with NumPy. At x = -1000, exp(1000) is inf and 1 / inf is 0: that is right.",
@@ -155,6 +200,11 @@ sigmoid = exercises.add(
             """,
             "These are the numbers of tanh, from -1 to 1; sigmoid goes from 0 to 1 and is 0.5 at 0.",
         ),
+        swap(
+            "out=np.empty_like(x)",
+            "out=x",
+            "This writes into the input. Whoever called sigmoid still needs it: return a new array.",
+        ),
     ),
 )
 
@@ -181,6 +231,11 @@ def _():
     call(activations.sigmoid, tensor([0, 1])).gives(np.array([0.5, 0.73105858], np.float32))
 
 
+@sigmoid.check("the input is left as it was")
+def _():
+    leaves_alone(activations.sigmoid)
+
+
 tanh = exercises.add(
     "tanh",
     prompt=(
@@ -198,6 +253,13 @@ tanh = exercises.add(
                 return (np.exp(input) - np.exp(-input)) / (np.exp(input) + np.exp(-input))
             """,
             "exp overflows for large numbers, and inf / inf is nan. Use a form in which this cannot happen.",
+        ),
+        wrong(
+            """
+            def tanh(input):
+                return (np.exp(2 * input) - 1) / (np.exp(2 * input) + 1)
+            """,
+            "On the right exp(2x) overflows, and inf / inf is nan; 2 sigmoid(2x) - 1 stays right.",
         ),
         wrong(
             """
@@ -227,11 +289,11 @@ def _():
     call(activations.tanh, tensor([-1000.0, 1000.0])).gives([-1.0, 1.0])
 
 
-@tanh.check("any shape, and float32 stays float32")
+@tanh.check("any shape and both float dtypes")
 def _():
-    x = grid(2, 2, 3)
-    wide = 1 - 2 / (np.exp(2 * x.astype(np.float64)) + 1)
-    call(activations.tanh, tensor(x)).gives(wide.astype(np.float32))
+    for x in (grid(2, 2, 3), grid(2, 1).astype(np.float64)):
+        wide = 1 - 2 / (np.exp(2 * x.astype(np.float64)) + 1)
+        call(activations.tanh, tensor(x)).gives(wide.astype(x.dtype))
 
 
 silu = exercises.add(
@@ -294,7 +356,8 @@ softplus = exercises.add(
     "softplus",
     prompt=(
         "Return log(1 + exp(beta * x)) / beta, and x itself where beta * x > threshold, in the input's shape "
-        "and dtype. Nothing overflows, with threshold=inf neither: softplus(1000) is 1000 then."
+        "and dtype. Nothing overflows, with threshold=inf neither: softplus(1000) is 1000 then. Small "
+        "answers keep their digits: softplus(-20) is 2.06e-9, not 0."
     ),
     hints=(
         "With z = beta * x, log(1 + exp(z)) = max(z, 0) + log(1 + exp(-|z|)): no exponent is above 0.",
@@ -318,6 +381,22 @@ softplus = exercises.add(
         ),
         swap("z > threshold", "x > threshold", "The threshold is for beta * x, here it is compared with x."),
         swap("z = x * beta", "z = x", "beta also multiplies x inside the exponential."),
+        swap("np.where(z > threshold, x, smooth)", "smooth", "The threshold is not used."),
+        swap(
+            "np.log1p(np.exp(-np.abs(z)))",
+            "np.log1p(np.exp(-z))",
+            "The exponent is -|z|, not -z, when max(z, 0) is added.",
+        ),
+        swap(
+            "np.log1p(np.exp(-np.abs(z)))",
+            "np.log(1 + np.exp(-np.abs(z)))",
+            "1 + a tiny number is 1, and its logarithm 0: np.log1p keeps the digits.",
+        ),
+        swap(
+            "z = x * beta",
+            "x *= beta; z = x; x = x / beta",
+            "This writes into the input. Whoever called softplus still needs it: return a new array.",
+        ),
     ),
 )
 
@@ -337,7 +416,8 @@ def _():
 
 @softplus.check("above the threshold it is x itself, and the threshold is for beta * x")
 def _():
-    call(activations.softplus, tensor([1.0, 0.25]), 2.0, 1.0).gives([1.0, math.log(1 + math.exp(0.5)) / 2])
+    expected = [1.0, math.log(1 + math.exp(0.5)) / 2, 1.2]
+    call(activations.softplus, tensor([1.0, 0.25, 1.2]), 2.0, 1.0).gives(expected)
 
 
 @softplus.check("nothing overflows, with no threshold neither")
@@ -345,13 +425,23 @@ def _():
     call(activations.softplus, tensor([-1000.0, 1000.0]), threshold=math.inf).gives([0.0, 1000.0])
 
 
+@softplus.check("far on the left it is exp(x)")
+def _():
+    call(activations.softplus, tensor([-20.0])).gives([math.exp(-20)], atol=0)
+
+
+@softplus.check("the input is left as it was")
+def _():
+    leaves_alone(activations.softplus, 2.0)
+
+
 normal_cdf = exercises.add(
     "normal_cdf",
     prompt=(
         "Return Phi(x) for an array x of floats, in its shape and dtype: the probability that a normal "
-        "variable is "
-        'below x. approximate="tanh" gives (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 instead; any word '
-        'but "none" and "tanh" is a ValueError. Where `out` is given, write the result into it and return it.'
+        'variable is below x. approximate="tanh" gives (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 '
+        'instead; any word but "none" and "tanh" is a ValueError. Where `out` is given, write the result '
+        "into it and return it."
     ),
     hints=(
         "Phi(x) = erfc(-x / sqrt(2)) / 2.",
@@ -402,6 +492,26 @@ normal_cdf = exercises.add(
             """,
             "The sign is turned round: this is the probability to be above x, which falls as x grows.",
         ),
+        swap(
+            """raise ValueError(f"approximate is 'none' or 'tanh', {approximate!r} came")""",
+            'approximate = "none"',
+            "Every other word is taken for 'none'; a word that nobody knows is a ValueError.",
+        ),
+        wrong(
+            """
+            def normal_cdf(x, approximate="none", out=None):
+                if approximate not in ("none", "tanh"):
+                    raise ValueError(f"approximate is 'none' or 'tanh', {approximate!r} came")
+                if approximate == "tanh":
+                    cdf = (1 + np.tanh(sqrt(2 / pi) * (x + 0.044715 * x * x * x))) / 2
+                else:
+                    cdf = np.reshape([erfc(-sqrt(0.5) * v) / 2 for v in x.ravel().tolist()], x.shape)
+                if out is None:
+                    return cdf.astype(x.dtype)
+                out[...] = cdf
+            """,
+            "The result is written into `out`, but `out` is not returned.",
+        ),
     ),
 )
 
@@ -435,8 +545,11 @@ def _():
 @normal_cdf.check("the result is written into out")
 def _():
     x, out = np.array([-1.0, 0.0]), np.zeros(2)
-    activations.normal_cdf(x, "none", out)
+    answer = activations.normal_cdf(x, "none", out)
     see("out after normal_cdf(x, 'none', out)", out).gives(phi(x))
+    see("what normal_cdf(x, 'none', out) returns", answer).gives(phi(x))
+    activations.normal_cdf(x, "tanh", out)
+    see("out after normal_cdf(x, 'tanh', out)", out).gives(phi_by_tanh(x))
 
 
 @normal_cdf.check("another word is an error")
@@ -447,10 +560,9 @@ def _():
 gelu = exercises.add(
     "gelu",
     prompt=(
-        "Return x * Phi(x), element by element, in the input's shape and dtype: Phi is the normal "
-        "distribution "
-        'function. approximate="tanh" takes (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 for it; any word '
-        'but "none" and "tanh" is a ValueError.'
+        "Return x * Phi(x), element by element, in the input's shape and dtype; integers give float32. Phi "
+        'is the normal distribution function, for which approximate="tanh" takes '
+        '(1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2; any word but "none" and "tanh" is a ValueError.'
     ),
     hints=(
         "`normal_cdf(x, approximate)` of this file knows both forms of Phi, and which words are allowed.",
@@ -487,6 +599,24 @@ gelu = exercises.add(
             """,
             "This is x sigmoid(1.702 x), a coarse stand-in for x Phi(x).",
         ),
+        wrong(
+            """
+            def gelu(input, approximate="none"):
+                x = floating(input)
+                x *= normal_cdf(x, approximate)
+                return x
+            """,
+            "This writes into the input. Whoever called gelu still needs it: return a new array.",
+        ),
+        wrong(
+            """
+            def gelu(input, approximate="none"):
+                x = floating(input)
+                return x * normal_cdf(x, approximate, out=x)
+            """,
+            "normal_cdf wrote into x, and the product is Phi(x) * Phi(x): give it another array as `out`, or "
+            "none.",
+        ),
     ),
 )
 
@@ -504,6 +634,13 @@ def _():
     call(activations.gelu, tensor(x.astype(np.float32))).gives((x * phi(x)).astype(np.float32))
 
 
+@gelu.check("integers give float32, and the input is left as it was")
+def _():
+    x = np.array([-1.0, 0.0, 2.0])
+    call(activations.gelu, tensor([-1, 0, 2])).gives((x * phi(x)).astype(np.float32))
+    leaves_alone(activations.gelu)
+
+
 @gelu.check("approximate='tanh' is the formula with tanh")
 def _():
     x = np.array([-2.0, -1.0, 0.5, 2.0])
@@ -519,15 +656,14 @@ def _():
 softmax = exercises.add(
     "softmax",
     prompt=(
-        "Return exp(x_i) / sum_j exp(x_j) along `dim`, in the shape of the input, without overflow for "
+        "Return exp(x_i) / sum_j exp(x_j) along `dim`, in the input's shape and dtype, without overflow for "
         "any finite numbers."
     ),
     hints=(
         "Take the exponential, sum it along `dim` with keepdims=True so that the sum still broadcasts, "
         "and divide.",
         "exp(1000) overflows. Adding the same number to every x does not change the quotient: subtract "
-        "the largest "
-        "of each row first, and no exponent is above 0.",
+        "the largest of each row first, and no exponent is above 0.",
     ),
     mistakes=(
         wrong(
@@ -537,8 +673,7 @@ softmax = exercises.add(
                 return e / e.sum(dim, keepdims=True)
             """,
             "exp overflows to inf for large numbers, and inf / inf is nan: subtract the largest number "
-            "of each row "
-            "before you take the exponential.",
+            "of each row before you take the exponential.",
         ),
         wrong(
             """
@@ -555,6 +690,40 @@ softmax = exercises.add(
                 return e / e.sum(0, keepdims=True)
             """,
             "This sums along dimension 0 whatever `dim` says.",
+        ),
+        wrong(
+            """
+            def softmax(input, dim):
+                e = np.exp(input - input.max(-1, keepdims=True))
+                return e / e.sum(-1, keepdims=True)
+            """,
+            "This sums along the last dimension whatever `dim` says.",
+        ),
+        wrong(
+            """
+            def softmax(input, dim):
+                e = np.exp(input - input.max(dim, keepdims=True))
+                return e / e.sum(dim)
+            """,
+            "The sum has lost its dimension, and does not broadcast as it should: keepdims=True leaves a 1.",
+        ),
+        wrong(
+            """
+            def softmax(input, dim):
+                e = np.exp(input - input.max())
+                return e / e.sum(dim, keepdims=True)
+            """,
+            "The largest number of all was subtracted; in a row far below it every exponential is 0. Each "
+            "row needs its own.",
+        ),
+        wrong(
+            """
+            def softmax(input, dim):
+                input -= input.max(dim, keepdims=True)
+                e = np.exp(input)
+                return e / e.sum(dim, keepdims=True)
+            """,
+            "This writes into the input. Whoever called softmax still needs it: return a new array.",
         ),
     ),
 )
@@ -578,12 +747,20 @@ def _():
 def _():
     call(activations.softmax, tensor([1000.0, 1000.0]), 0).gives([0.5, 0.5])
     call(activations.softmax, tensor([-1000.0, -1000.0, 0.0]), 0).gives([0.0, 0.0, 1.0])
+    call(activations.softmax, tensor([1000.0, 1001.0]), 0).gives([0.26894142, 0.73105858])
 
 
-@softmax.check("float32 stays float32")
+@softmax.check("one row large, another small")
 def _():
-    probabilities = activations.softmax(tensor(grid(5)), 0)
-    see("the dtype of softmax(x, 0)", str(probabilities.dtype)).gives("float32")
+    call(activations.softmax, tensor([[0.0, 0.0], [1000.0, 1000.0]]), 1).gives([[0.5, 0.5], [0.5, 0.5]])
+
+
+@softmax.check("the dtype stays, and the input is left as it was")
+def _():
+    for dtype in ("float32", "float64"):
+        probabilities = activations.softmax(tensor(grid(5).astype(dtype)), 0)
+        see("the dtype of softmax(x, 0)", str(probabilities.dtype)).gives(dtype)
+    leaves_alone(activations.softmax, 1)
 
 
 @softmax.check("a dim that is not there is an error")
@@ -594,9 +771,8 @@ def _():
 log_softmax = exercises.add(
     "log_softmax",
     prompt=(
-        "Return the logarithm of softmax along `dim`, x_i - log sum_j exp(x_j), in the input's shape "
-        "and dtype. "
-        "It is right for any finite numbers, also where softmax itself rounds to 0."
+        "Return the logarithm of softmax along `dim`, x_i - log sum_j exp(x_j), in the input's shape and "
+        "dtype. It is right for any finite numbers, also where softmax itself rounds to 0."
     ),
     hints=(
         "Taking the logarithm of softmax gives log 0 = -inf; subtract the logarithm of the sum instead.",
@@ -612,8 +788,16 @@ log_softmax = exercises.add(
                 return np.log(e / e.sum(dim, keepdims=True))
             """,
             "Softmax rounds to 0 for small numbers, whose logarithm is then -inf: subtract log sum exp "
-            "instead "
-            "of taking the logarithm of the quotient.",
+            "instead of taking the logarithm of the quotient.",
+        ),
+        wrong(
+            """
+            def log_softmax(input, dim):
+                e = np.exp(input - input.max(dim, keepdims=True))
+                return np.log(e / e.sum(dim, keepdims=True) + 1e-12)
+            """,
+            "A small number added inside the logarithm hides the -inf and is wrong by hundreds: subtract "
+            "log sum exp instead.",
         ),
         wrong(
             """
@@ -638,6 +822,39 @@ log_softmax = exercises.add(
             """,
             "Subtracting the largest number is not enough: the logarithm of the sum has to be "
             "subtracted, too.",
+        ),
+        wrong(
+            """
+            def log_softmax(input, dim):
+                s = input - input.max(dim, keepdims=True)
+                return input - np.log(np.exp(s).sum(dim, keepdims=True))
+            """,
+            "The sum is that of exp(x - m), and x - m has to stand in front of its logarithm, too.",
+        ),
+        wrong(
+            """
+            def log_softmax(input, dim):
+                s = input - input.max(-1, keepdims=True)
+                return s - np.log(np.exp(s).sum(-1, keepdims=True))
+            """,
+            "This sums along the last dimension whatever `dim` says.",
+        ),
+        wrong(
+            """
+            def log_softmax(input, dim):
+                s = input - input.max()
+                return s - np.log(np.exp(s).sum(dim, keepdims=True))
+            """,
+            "The largest number of all was subtracted; in a row far below it every exponential is 0. Each "
+            "row needs its own.",
+        ),
+        wrong(
+            """
+            def log_softmax(input, dim):
+                input -= input.max(dim, keepdims=True)
+                return input - np.log(np.exp(input).sum(dim, keepdims=True))
+            """,
+            "This writes into the input. Whoever called log_softmax still needs it: return a new array.",
         ),
     ),
 )
@@ -668,3 +885,18 @@ def _():
         [-math.log(2), -math.log(2)],
         atol=1e-4,  # float32 near 1000 is exact to 6e-5
     )
+
+
+@log_softmax.check("one row large, another small")
+def _():
+    half = -math.log(2)
+    x = tensor([[0.0, 0.0], [1000.0, 1000.0]])
+    call(activations.log_softmax, x, 1).gives([[half, half], [half, half]], atol=1e-4)
+
+
+@log_softmax.check("the dtype stays, and the input is left as it was")
+def _():
+    for dtype in ("float32", "float64"):
+        logarithms = activations.log_softmax(tensor(grid(5).astype(dtype)), 0)
+        see("the dtype of log_softmax(x, 0)", str(logarithms.dtype)).gives(dtype)
+    leaves_alone(activations.log_softmax, 1)

@@ -22,7 +22,7 @@ def share_of_sums(first, second):
 
 
 def bootstrap_of_median(*samples, **settings):
-    return benchmarking.bootstrap(benchmarking.median, *samples, **settings)
+    return benchmarking.bootstrap(benchmarking.median, *map(np.array, samples), **settings)
 
 
 class Clock:
@@ -100,6 +100,24 @@ bootstrap = exercises.add(
             "The estimate is the mean over the draws; it should be the statistic of the samples themselves.",
         ),
         swap(
+            "low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])",
+            "middle = float(statistic(*(array[None] for array in arrays))[0])\n"
+            "    error = NormalDist().inv_cdf((1 + confidence) / 2) * np.std(values)\n"
+            "    low, high = middle - error, middle + error",
+            "The interval lies evenly about the estimate, as if values were normally distributed: take the "
+            "bounds from the values themselves.",
+        ),
+        swap(
+            "default_rng(seed)",
+            "default_rng(0)",
+            "The draws are the same whatever the seed: make the generator of `seed`.",
+        ),
+        swap(
+            "size=(resamples, n)",
+            "size=(1000, n)",
+            "There are always 1000 draws here; `resamples` says how many.",
+        ),
+        swap(
             "if not 0 < confidence < 1:",
             "if False:",
             "A confidence of 1 or more has no interval: it has to be a ValueError that says so.",
@@ -114,10 +132,11 @@ def _():
     see("bootstrap(median, [3, 3, 3, 3]) as a list", listed(found)).gives([3.0, 3.0, 3.0])
 
 
-@bootstrap.check("the estimate is that of the samples themselves")
+@bootstrap.check("the estimate is that of the samples themselves, the bounds are values of draws")
 def _():
     found = bootstrap_of_median([1.0, 2.0, 3.0, 40.0, 500.0])
     see("the estimate of bootstrap(median, [1, 2, 3, 40, 500])", float(found.estimate)).gives(3.0)
+    see("low and high", listed(found[1:])).gives([1.0, 500.0], note="6 % of all draws have a median of 500")
 
 
 @bootstrap.check("95 % and 50 % intervals of the mean of 1 to 100 are as wide as theory says")
@@ -139,11 +158,30 @@ def _():
     see("interval of sum(first) / sum(second), first = 3 * second", listed(found)).gives([3.0, 3.0, 3.0])
 
 
-@bootstrap.check("one seed gives one interval")
+@bootstrap.check("one seed gives one interval, others give others")
 def _():
-    sample = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0])
-    first, second = (listed(benchmarking.bootstrap(mean, sample, seed=4, resamples=50)) for _ in range(2))
+    sample, seeds = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0]), (4, 4, 5, 6, 7)
+    first, second, *others = (
+        listed(benchmarking.bootstrap(mean, sample, seed=s, resamples=50)) for s in seeds
+    )
     see("a second interval with seed=4", second).gives(first)
+    see("intervals with seeds 5, 6 and 7", others).satisfies(
+        any(other != first for other in others), "not all as with seed=4"
+    )
+
+
+@bootstrap.check("there are as many draws as `resamples`")
+def _():
+    rows: list[int] = []
+
+    def counted(values):
+        rows.append(np.size(values) // 3)
+        return mean(values)
+
+    benchmarking.bootstrap(counted, np.array([1.0, 2.0, 3.0]), resamples=50)
+    see("how many samples the statistic saw, resamples=50", sum(rows)).satisfies(
+        sum(rows) in (50, 51), "50 draws, and the sample itself"
+    )
 
 
 @bootstrap.check("empty samples, two lengths and a confidence of 95 are errors")
@@ -151,6 +189,7 @@ def _():
     raises(ValueError, bootstrap_of_median, [])
     raises(ValueError, bootstrap_of_median, [1.0, 2.0], [1.0])
     raises(ValueError, bootstrap_of_median, [1.0, 2.0], confidence=95, says="confidence")
+    raises(ValueError, bootstrap_of_median, [1.0, 2.0], confidence=-0.5, says="confidence")
 
 
 ratio_of_medians = exercises.add(
@@ -195,7 +234,8 @@ def _():
 
 @ratio_of_medians.check("each row has a ratio of its own")
 def _():
-    first, second = np.array([[1.0, 2.0, 3.0], [8.0, 8.0, 9.0]]), np.array([[4.0, 4.0, 4.0], [1.0, 2.0, 2.0]])
+    first = np.array([[1.0, 2.0, 3.0, 4.0], [8.0, 9.0, 8.0, 7.0]])
+    second = np.array([[5.0, 5.0, 5.0, 5.0], [1.0, 2.0, 2.0, 3.0]])
     call(benchmarking.ratio_of_medians, first, second).gives([0.5, 4.0])
 
 
@@ -396,12 +436,12 @@ def _():
 run = exercises.add(
     "Benchmark.run",
     prompt=(
-        "Call each contestant self.warm_up times; these calls do not count. Then go through the rounds: each "
-        "takes self.time of every contestant once, in an order that is drawn anew for each round from a "
-        "generator made of self.seed. Return Report(seconds, self.seed, self.warm_up, self.number, "
-        "environment()), where seconds is {name: float64 array (rounds,)} in the order of self.contestants. "
-        "Errors as the docstring says them: one says rounds, the other the clock. (`load_after` in the "
-        "environment is not asked for.)"
+        "Call each contestant self.warm_up times; these calls do not count. If self.number is None, it "
+        "becomes the largest calls_for(function, clock=self.clock) of them. Then go through the rounds: each "
+        "takes self.time of every contestant once, in an order drawn anew for each round from a generator "
+        "made of self.seed. Return Report(seconds, self.seed, self.warm_up, self.number, environment()), "
+        "where seconds is {name: float64 array (rounds,)} in the order of self.contestants. Errors as the "
+        "docstring says them: one says rounds, the other the clock."
     ),
     hints=(
         "The outer loop is over the rounds, the inner one over the contestants, not the other way round.",
@@ -435,13 +475,33 @@ run = exercises.add(
         swap(
             "rng.permutation(len(names))",
             "np.random.default_rng(self.seed).permutation(len(names))",
-            "A new generator of the same seed in each round draws the same order again: make one before the "
-            "loop.",
+            "The order is drawn, but all rounds have the same: draw anew in each, from one generator that is "
+            "made before the loop.",
         ),
         swap(
             "values.min() <= 0",
             "False",
             "Where the clock did not move, nothing was measured: that has to be a ValueError.",
+        ),
+        swap(
+            "values.min() <= 0",
+            "sum(v.sum() for v in seconds.values()) <= 0",
+            "One contestant took no time that the clock can tell: ask this of each of them.",
+        ),
+        swap(
+            "                function()\n",
+            "                self.time(function)\n",
+            "self.time makes self.number calls; to warm up, call the function itself.",
+        ),
+        swap(
+            "] = self.time(self.contestants[names[name]])",
+            "] = self.time(self.contestants[names[name]]) / self.number",
+            "self.time gives the seconds of one call already: do not divide again.",
+        ),
+        swap(
+            "if self.number is None:",
+            "if False:",
+            "A number of None says that calls_for is to find it, before the first round.",
         ),
     ),
 )
@@ -476,6 +536,9 @@ def orders(seed):
 def _():
     found = ["".join(sorted(order)) for order in orders(3)]
     see("contestants of 12 rounds, each round sorted", found).gives(["abc"] * 12)
+    for seed in range(4):
+        report = benchmark_of({name: [1.0] for name in "abc"}, seed=seed)[0].run(1)
+        see(f"names in report.seconds, seed={seed}", list(report.seconds)).gives(["a", "b", "c"])
 
 
 @run.check("the order changes from round to round, and follows the seed")
@@ -488,19 +551,30 @@ def _():
 
 @run.check("the report says how it was measured")
 def _():
-    report = benchmark_of({"a": [1.0]}, warm_up=1, number=3, seed=7)[0].run(2)
+    benchmark, calls = benchmark_of({"a": [1.0]}, warm_up=1, number=3, seed=7)
+    report = benchmark.run(2)
     found = [report.seed, report.warm_up, report.number, report.rounds]
     see("seed, warm_up, number and rounds of the report", found).gives([7, 1, 3, 2])
+    see("how often the contestant was called, warm_up=1 and 2 rounds of 3", len(calls)).gives(7)
+    see("its seconds, of calls of 1 s", report.seconds["a"]).gives(np.full(2, 1.0))
 
 
-def run_on_a_clock_that_stands_still():
-    return list(benchmark_of({"a": [0.0]})[0].run(3).seconds["a"])
+@run.check("a number of None becomes as many calls as take 5 ms")
+def _():
+    report = benchmark_of({"a": [0.001], "b": [0.004]}, warm_up=0, number=None)[0].run(2)
+    see("number of the report, for calls of 1 and 4 ms", int(report.number)).gives(8)
+    see("seconds of b", report.seconds["b"]).gives(np.full(2, 0.004))
+
+
+def run_on_a_clock_that_stands_still(**others):
+    return list(benchmark_of({"a": [0.0], **others})[0].run(3).seconds["a"])
 
 
 @run.check("no rounds and a clock that stands still are errors")
 def _():
     raises(ValueError, benchmark_of({"a": [1.0]})[0].run, 0, says="rounds")
     raises(ValueError, run_on_a_clock_that_stands_still, says="clock")
+    raises(ValueError, run_on_a_clock_that_stands_still, b=[1.0], says="clock")
 
 
 compare = exercises.add(
@@ -540,6 +614,11 @@ compare = exercises.add(
             "*pair,",
             "The interval is always that of 95 %: pass the confidence on to bootstrap.",
         ),
+        swap(
+            ", seed=self.seed",
+            "",
+            "The draws are the same whatever the report's seed: pass self.seed on to bootstrap.",
+        ),
     ),
 )
 
@@ -577,6 +656,13 @@ def _():
     )
 
 
+@compare.check("the draws follow the seed of the report")
+def _():
+    a, b = np.random.default_rng(3).uniform(1, 2, (2, 41))
+    found = {listed(report_of(a=a, b=b)._replace(seed=seed).compare("a", "b")[3:5])[0] for seed in range(4)}
+    see("lower bounds with seeds 0 to 3", sorted(found)).satisfies(len(found) > 1, "not all the same")
+
+
 @compare.check("a name that is no contestant is an error")
 def _():
     raises(KeyError, report_of(a=[1.0], b=[1.0]).compare, "a", "c")
@@ -600,6 +686,11 @@ percentile = exercises.add(
             "np.sort(np.asarray(values))",
             "np.asarray(values)",
             "The values are taken in the order in which they came: sort them first.",
+        ),
+        swap(
+            "values = np.sort(np.asarray(values))",
+            "values = np.asarray(values)\n    values.sort()",
+            "The array that came is sorted as well: sort a copy of it.",
         ),
         swap(
             "values[max(ceil(round(share * len(values), 9)) - 1, 0)]",
@@ -650,8 +741,16 @@ def _():
     call(benchmarking.percentile, [2.0, 3.0, 1.0], 1).gives(3.0)
 
 
+@percentile.check("the values that came stay as they are")
+def _():
+    values = np.array([3.0, 1.0, 2.0])
+    benchmarking.percentile(values, 0.5)
+    see("values after percentile(values, 0.5)", values).gives([3.0, 1.0, 2.0])
+
+
 @percentile.check("no values and a share of 99 are errors")
 def _():
+    raises(ValueError, benchmarking.percentile, [1.0, 2.0], -0.5, says="share")
     raises(ValueError, benchmarking.percentile, [], 0.5)
     raises(ValueError, benchmarking.percentile, [1.0, 2.0], 99, says="share")
 
@@ -701,17 +800,19 @@ queue_latencies = exercises.add(
 )
 
 
+def queued(arrivals, service):
+    return call(benchmarking.queue_latencies, np.array(arrivals), np.array(service))
+
+
 @queue_latencies.check("a queue by hand: the second waits 2 seconds, the last does not")
 def _():
-    call(benchmarking.queue_latencies, [0, 1, 10], [3, 2, 1]).gives(np.array([3.0, 4.0, 1.0]))
+    queued([0, 1, 10], [3, 2, 1]).gives(np.array([3.0, 4.0, 1.0]))
 
 
 @queue_latencies.check("waits add up while the queue is busy")
 def _():
-    call(benchmarking.queue_latencies, [0.0, 1.0, 2.0, 3.0], [2.0, 2.0, 2.0, 2.0]).gives(
-        np.array([2.0, 3.0, 4.0, 5.0])
-    )
-    call(benchmarking.queue_latencies, [5.0, 5.0, 5.0], [1.0, 2.0, 3.0]).gives(np.array([1.0, 3.0, 6.0]))
+    queued([0.0, 1.0, 2.0, 3.0], [2.0, 2.0, 2.0, 2.0]).gives(np.array([2.0, 3.0, 4.0, 5.0]))
+    queued([5.0, 5.0, 5.0], [1.0, 2.0, 3.0]).gives(np.array([1.0, 3.0, 6.0]))
 
 
 def served(arrivals, service):
@@ -732,9 +833,9 @@ def _():
 
 @queue_latencies.check("one query, none, and two lengths")
 def _():
-    call(benchmarking.queue_latencies, [4.0], [2.0]).gives(np.array([2.0]))
-    call(benchmarking.queue_latencies, [], []).gives(np.zeros(0))
-    raises(ValueError, benchmarking.queue_latencies, [1.0, 2.0], [1.0])
+    queued([4.0], [2.0]).gives(np.array([2.0]))
+    queued([], []).gives(np.zeros(0))
+    raises(ValueError, benchmarking.queue_latencies, np.array([1.0, 2.0]), np.array([1.0]))
 
 
 largest_rate = exercises.add(
@@ -771,6 +872,16 @@ largest_rate = exercises.add(
             "low, found = rate, latencies",
             "low = rate",
             "The service times come back as the latencies; at this rate queries wait as well.",
+        ),
+        swap(
+            "return low, found\n",
+            "return low, latencies if percentile(service, share) <= bound else found\n",
+            "The latencies are those of the last rate that was tried; it may not have kept the bound.",
+        ),
+        swap(
+            "        rate = (low + high) / 2\n",
+            "        rate = low = (low + high) / 2\n",
+            "A rate that was tried comes back, whether it kept the bound or not.",
         ),
         swap(
             "latencies = queue_latencies(arrivals / rate, service)",
@@ -818,6 +929,17 @@ def _():
     rate, latencies = benchmarking.largest_rate(service, 4.0, 0.9)
     expected = served(benchmarking.poisson_arrivals(1.0, 60) / rate, service) if rate > 0 else service
     see("latencies, bound=4.0, share=0.9", latencies).gives(expected)
+
+
+@largest_rate.check("the bound is kept, not nearly kept")
+def _():
+    service, arrivals = service_times(), benchmarking.poisson_arrivals(1.0, 60)
+    for bound in (2.5, 3.0, 3.5, 4.0):
+        rate, latencies = benchmarking.largest_rate(service, bound, 0.9)
+        again = served(arrivals / max(rate, 1e-9), service)
+        for words, found in (("latencies", latencies), ("latencies at the rate", again)):
+            kept = int((found <= bound + 1e-9).sum())
+            see(f"how many of 60 {words} are within bound={bound}", kept).satisfies(kept >= 54, "54 or more")
 
 
 @largest_rate.check("a loose bound does not overload the server")
@@ -876,6 +998,16 @@ single_stream = exercises.add(
             "This is the 99th percentile; SingleStream takes the 90th.",
         ),
         swap(
+            "percentile(seconds, 0.9)",
+            "float(np.quantile(seconds, 0.9))",
+            "This lies between two latencies; `percentile` gives one that was measured.",
+        ),
+        swap(
+            "self.ask(queries, 1)",
+            "self.ask(100, 1)",
+            "There are always 100 queries here; ask as many as came.",
+        ),
+        swap(
             "self.ask(queries, 1)",
             "self.ask(1, queries)",
             "All samples are in one query; here each query has one sample.",
@@ -904,7 +1036,8 @@ def ten_calls():
 def _():
     found = ten_calls()[0].single_stream(10)
     see("value in ms, for queries of 1, 2, …, 10 ms", float(found.value)).gives(9.0)
-    see("scenario and unit", [found.scenario, found.unit]).gives(["SingleStream", "ms"])
+    words = [found.scenario, found.metric, found.unit]
+    see("scenario, metric and unit", words).gives(["SingleStream", "90th percentile latency", "ms"])
 
 
 @single_stream.check("each query has one sample, and there are as many as were asked for")
@@ -970,6 +1103,11 @@ offline = exercises.add(
             "Each sample is asked for alone; here no answer is urgent, so ask in batches of `size`.",
         ),
         swap(
+            "ceil(samples / size)",
+            "samples // size",
+            "Samples that do not fill a batch are left out: round up.",
+        ),
+        swap(
             "seconds.sum() <= 0",
             "False",
             "A clock that did not move measured nothing; that is a ValueError, not a division by zero.",
@@ -984,7 +1122,8 @@ def _():
     found = made.offline(batch_size=5, samples=40)
     see("sizes of the batches, batch_size=5, samples=40", sizes).gives([5] * 8)
     see("value, for batches of 1 s", float(found.value)).gives(5.0)
-    see("scenario and unit", [found.scenario, found.unit]).gives(["Offline", "samples/s"])
+    words = [found.scenario, found.metric, found.unit]
+    see("scenario, metric and unit", words).gives(["Offline", "throughput", "samples/s"])
 
 
 @offline.check("all samples by all seconds: a slow batch counts in full")
@@ -1001,6 +1140,15 @@ def _():
     found = made.offline(batch_size=4)
     see("sizes of the batches, batch_size=4, 20 inputs", sizes).gives([4] * 5)
     see("value, for batches of 0.5 s", float(found.value)).gives(8.0)
+
+
+@offline.check("what does not fill a batch takes one more")
+def _():
+    made, sizes = system(lambda n: 0.5)
+    made.offline(batch_size=5, samples=41)
+    see("how many batches of 5, samples=41, in whole passes over 20 inputs", len(sizes)).gives(12)
+    found = system(lambda n: 0.5)[0].offline(batch_size=3)
+    see("value, for 7 batches of 3 samples and 0.5 s, 20 inputs", float(found.value)).gives(6.0)
 
 
 @offline.check("a batch has no more samples than there are inputs")

@@ -85,6 +85,11 @@ digest = exercises.add(
             "These are the 32 raw bytes; a document needs them as text, in hexadecimal.",
         ),
         swap("in parts:", "in parts[:1]:", "Only the first part goes in; all of them belong to the hash."),
+        swap(
+            "array.tobytes()",
+            "str(array).encode()",
+            "The text of a large array leaves numbers out and rounds the others; their bytes have to go in.",
+        ),
     ),
 )
 
@@ -121,6 +126,14 @@ def _():
     )
 
 
+@digest.check("each number counts, in all its digits")
+def _():
+    ones, others = np.ones(2000), np.ones(2000)
+    others[1000] += 1e-12
+    same = competition.digest(others) == competition.digest(ones)
+    see("2000 ones have the hash of the same with 1 + 1e-12 in the middle", same).gives(False)
+
+
 queries = exercises.add(
     "queries",
     prompt=(
@@ -146,6 +159,11 @@ queries = exercises.add(
             "Every model meets another order: seed the generator with task.seed.",
         ),
         swap(
+            "default_rng(task.seed)",
+            "default_rng(0)",
+            "Every task has the same order: seed the generator with task.seed.",
+        ),
+        swap(
             "BATCH[task.scenario]",
             "1",
             "Each query has one sample; in the scenario Offline it is a batch.",
@@ -157,6 +175,11 @@ queries = exercises.add(
             "len(order) - size + 1",
             "len(order)",
             "The last batch is shorter than the others, and takes less time: leave it out.",
+        ),
+        swap(
+            "len(order) - size + 1, size)",
+            "len(order) - size + 1)",
+            "The batches overlap: the next one begins where this one ends.",
         ),
         swap("cycle(", "iter(", "After the last batch nothing comes; begin again with the first."),
     ),
@@ -185,12 +208,16 @@ def _():
     first, second = asked(task, 40), asked(task, 40)
     see("both models get the same 40 queries", first == second).gives(True)
     see("samples 0 to 39 come in the order of the test set", first == sorted(first)).gives(False)
+    other = asked(task_of(np.arange(40), seed=1), 40)
+    see("the order is the same with another seed", other == first).gives(False)
 
 
 @queries.check("Offline asks for 64 samples, and leaves out a shorter batch")
 def _():
-    sizes = [len(query) for query in asked(task_of(np.arange(130), scenario="Offline"), 4)]
-    see("sizes of four queries about 130 samples", sizes).gives([64, 64, 64, 64])
+    seen = asked(task_of(np.arange(130), scenario="Offline"), 4)
+    see("sizes of four queries about 130 samples", [len(query) for query in seen]).gives([64, 64, 64, 64])
+    see("different samples in the first two", len({*seen[0], *seen[1]})).gives(128)
+    see("the last two are the first two again", seen[2:] == seen[:2]).gives(True)
     sizes = [len(query) for query in asked(task_of(np.arange(5), scenario="Offline"), 2)]
     see("sizes of two queries about 5 samples", sizes).gives([5, 5])
 
@@ -224,7 +251,8 @@ measure_system = exercises.add(
         swap(
             "speedup.low / blur, speedup.high * blur",
             "speedup.low, speedup.high",
-            "What the A/A test finds is not granted: widen the interval by it on both sides.",
+            "What the A/A test finds is not granted: time a deepcopy of the reference as well, and widen the "
+            "interval by their difference on both sides.",
         ),
         swap(
             "max(1.0, same.high, 1 / same.low)",
@@ -248,6 +276,12 @@ measure_system = exercises.add(
             "model = system.ready(model)",
             "model = model",
             "The loaded network is measured; what runs is what system.ready makes of it.",
+        ),
+        swap(".run(task.rounds)", ".run()", "The number of rounds is the task's: run(task.rounds)."),
+        swap(
+            "number=task.number, seed=task.seed, clock=clock",
+            "clock=clock",
+            "Number and seed of the Benchmark are the task's.",
         ),
     ),
 )
@@ -314,6 +348,24 @@ def _():
     )
 
 
+@measure_system.check("the Benchmark runs as the task says")
+def _():
+    code: Any = competition
+    ran = []
+
+    class Watched(competition.Benchmark):
+        def run(self, rounds=30):
+            ran.append([self.number, self.seed, rounds])
+            return super().run(rounds)
+
+    kept, code.Benchmark = code.Benchmark, Watched
+    try:
+        figures_of(number=2, seed=3, rounds=7)
+    finally:
+        code.Benchmark = kept
+    see("number, seed and rounds of each Benchmark", ran).gives([[2, 3, 7]])
+
+
 @measure_system.check("SingleStream reports the slow queries, Offline the middle one")
 def _():
     costs = [float(c) for c in range(1, 11)]
@@ -351,6 +403,12 @@ check_value = exercises.add(
             "path",
             "The error does not say which item is at fault: put its number into the path.",
         ),
+        swap(
+            'f"{path}[{i}]"',
+            'f"submission[{i}]"',
+            "The path begins anew at each list: put the item's number behind the path so far.",
+        ),
+        swap("re.search(", "re.match(", "A pattern may stand anywhere in the text: search for it."),
         swap(
             'schema["pattern"].replace("$", r"\\Z")',
             'schema["pattern"]',
@@ -401,6 +459,8 @@ def _():
 @check_value.check("texts: length and pattern")
 def _():
     allows("abc", {"minLength": 3, "maxLength": 3, "pattern": "^[a-c]*$"})
+    allows("xaby", {"pattern": "ab"})
+    allows([], {"minLength": 1, "pattern": "a"})
     refuses("", {"minLength": 1}, "submission")
     refuses("abcd", {"maxLength": 3}, "submission")
     refuses("abd", {"pattern": "^[a-c]*$"}, "submission")
@@ -417,6 +477,7 @@ def _():
 @check_value.check("lists: how many items, and each of them")
 def _():
     allows([1, 2], {"items": {"type": "integer"}, "minItems": 2, "maxItems": 2})
+    allows("ab", {"items": {"type": "integer"}, "maxItems": 1})
     refuses([], {"minItems": 1}, "submission")
     refuses([1, 2, 3], {"maxItems": 2}, "submission")
     refuses([1, "2"], {"items": {"type": "integer"}}, "submission[1]")
@@ -428,6 +489,7 @@ def _():
     allows({"a": {"b": 1}, "c": 3}, schema)
     refuses({}, schema, "submission.a")
     refuses({"a": {"b": 2}}, schema, "submission.a.b")
+    refuses({"a": [1, "2"]}, {"properties": {"a": {"items": {"type": "integer"}}}}, "submission.a[1]")
     refuses({"a": {}, "c": 3}, schema | {"additionalProperties": False}, "submission.c")
     refuses({"a": {}, "c": 3}, schema | {"additionalProperties": {"type": "string"}}, "submission.c")
 
@@ -437,12 +499,14 @@ from_json = exercises.add(
     prompt=(
         "Return the Submission that a text, or bytes, of JSON hold; `claimed` becomes Figures, with an "
         "Interval for each of its lists. Raise a SubmissionError for everything else: more than LONGEST_JSON "
-        "characters, before anything is read; what is no JSON (say so); a key that stands twice in an "
-        "object, as `without_repetition` finds it; and what SUBMISSION_SCHEMA forbids (`check`)."
+        "characters, before anything is read; what is no JSON, no UTF-8, or nested too deep for "
+        "`checked_depth(text)` (say JSON); a key that stands twice in an object, as `without_repetition` "
+        "finds it; and what SUBMISSION_SCHEMA forbids (`check`)."
     ),
     hints=(
-        "json.loads(text, object_pairs_hook=...) hands each object to a function of yours as pairs.",
-        "json.loads raises a ValueError, and so is SubmissionError one: let the latter through as it is.",
+        "json.loads(text, object_pairs_hook=...) hands each object to a function of yours as pairs. "
+        "checked_depth takes a str and gives it back.",
+        "Both raise a ValueError, as decode() does, and so is SubmissionError one: let that pass as it is.",
         "Interval(*numbers) and Figures(**claimed); a class method makes its object with cls(...).",
     ),
     mistakes=(
@@ -465,6 +529,16 @@ from_json = exercises.add(
             "except ValueError as error:",
             "except RecursionError as error:",
             "What is no JSON raises json's own error; it has to be a SubmissionError.",
+        ),
+        swap(
+            "        try:\n            text = text if isinstance(text, str) else text.decode()\n",
+            "        text = text if isinstance(text, str) else text.decode()\n        try:\n",
+            "Bytes that are no UTF-8 raise decode's own error; it has to be a SubmissionError.",
+        ),
+        swap(
+            "checked_depth(text)",
+            "text",
+            "What is nested deeply can overflow the stack while it is read: ask checked_depth before.",
         ),
         swap(
             "Interval(*v) if isinstance(v, list) else v",
@@ -519,6 +593,7 @@ def _():
 def _():
     refuses_text("an empty text", "", "JSON")
     refuses_text("half an object", '{"name": ', "JSON")
+    refuses_text("bytes that are no UTF-8", b"\xff", "JSON")
 
 
 @from_json.check("a text that is too long is refused")
@@ -532,6 +607,11 @@ def _():
 @from_json.check("a key that stands twice is refused")
 def _():
     refuses_text("a document with two names", '{"name": "large", ' + document()[1:], "name")
+
+
+@from_json.check("what is nested too deep is not read")
+def _():
+    refuses_text("lists in lists, 250 deep", "[" * 250 + "]" * 250, "JSON")
 
 
 @from_json.check("what the schema forbids is refused, with its path")
@@ -578,6 +658,11 @@ fingerprint = exercises.add(
             "The settings do not go in: two layers of a class, one with padding, look the same.",
         ),
         swap("{array.shape}", "", "The shapes of the weights do not go in."),
+        swap(
+            "{path} {kind",
+            "{kind",
+            "The paths do not go in: the same layers, nested otherwise, are another network.",
+        ),
         swap(
             "module.settings if isinstance(module, QuantizedLayer) else module.extra_repr()",
             "module.extra_repr()",
@@ -637,6 +722,8 @@ def _():
     layers = Linear(2, 2), Flatten()
     same_fingerprint("a Linear before and after a Flatten", Sequential(*layers), Sequential(*layers[::-1]),
                      False)  # fmt: skip
+    nested = Sequential(Sequential(Flatten()), Dropout()), Sequential(Sequential(Flatten(), Dropout()))
+    same_fingerprint("a Dropout behind and in an inner Sequential", *nested, False)
 
 
 no_test_data_seen = exercises.add(
@@ -667,6 +754,17 @@ no_test_data_seen = exercises.add(
                 return f"{both} test samples are among the training samples" if both else None
             """,
             "This counts training samples: one that was trained on twice counts twice. Count test samples.",
+        ),
+        wrong(
+            """
+            def no_test_data_seen(case):
+                if case.system.training_inputs is None:
+                    return "training_inputs is missing"
+                sets = [as_array(x) for x in (case.task.inputs, case.system.training_inputs)]
+                both = len(set.intersection(*({digest(sample) for sample in x} for x in sets)))
+                return f"{both} test samples are among the training samples" if both else None
+            """,
+            "Two test samples that are alike count once here; each test sample counts.",
         ),
         wrong(
             """
@@ -720,6 +818,7 @@ def _():
 @no_test_data_seen.check("a sample that was trained on three times is one test sample")
 def _():
     says("test [1, 2], [3, 4], [5, 6], trained on [3, 4], [3, 4], [3, 4]", seen_of([[3, 4]] * 3), "1")
+    says("test [3, 4], [3, 4], [5, 6], trained on [3, 4]", seen_of([[3, 4]], ((3, 4), (3, 4), (5, 6))), "2")
 
 
 @no_test_data_seen.check("training samples that are not shown are a violation")
@@ -752,6 +851,16 @@ same_weights = exercises.add(
             "np.abs(array) / 10",
             "The bound is a tenth of each weight itself; rounding moves small weights as far as large ones, "
             "so it is a tenth of the largest.",
+        ),
+        swap(
+            "np.abs(array).max(initial=0)",
+            "np.abs(own[path]).max(initial=0)",
+            "The bound comes from the model's own weights; it is a tenth of the reference's largest.",
+        ),
+        swap(
+            "np.abs(array).max(initial=0)",
+            "array.max(initial=0)",
+            "The largest weight can be a negative one: take the absolute values.",
         ),
         swap(".all():", ".any():", "One weight within the bound is enough here; all have to be."),
         swap(
@@ -791,6 +900,8 @@ def _():
     see(f"{WEIGHTS} became {rounded}", moved_weights(one_by_one(rounded), WEIGHTS)).gives(None)
     small = quantize(one_by_one(WEIGHTS), bits=4)
     see(f"{WEIGHTS} in 4 bits", moved_weights(small, WEIGHTS)).gives(None)
+    see("[-1, 0.2] became [-0.92, 0.2]", moved_weights(one_by_one([-0.92, 0.2]), [-1.0, 0.2])).gives(None)
+    see("[0, 0] became [5e-7, 0]", moved_weights(one_by_one([5e-7, 0.0]), [0.0, 0.0])).gives(None)
 
 
 @same_weights.check("pruned weights pass")
@@ -801,7 +912,7 @@ def _():
 
 @same_weights.check("a weight that moved too far is a violation, in either direction")
 def _():
-    for moved in [1.0, -0.5, 0.1, 0.9], [1.0, -0.8, 0.1, 0.7]:
+    for moved in [1.0, -0.5, 0.1, 0.9], [1.0, -0.8, 0.1, 0.7], [1.105, -0.5, 0.1, 0.7]:
         says(f"{WEIGHTS} became {moved}", moved_weights(one_by_one(moved), WEIGHTS), "0.weight")
 
 
@@ -864,6 +975,16 @@ speed_reproduced = exercises.add(
             "False and ",
             "Milliseconds that were claimed on this very machine are not compared.",
         ),
+        swap(
+            "claimed.latency_ms.high * factor <",
+            "claimed.latency_ms.high <",
+            "The task's factor is granted to the milliseconds as well.",
+        ),
+        swap(
+            "claimed.latency_ms.high * factor < found.latency_ms.low",
+            "claimed.latency_ms.estimate * factor < found.latency_ms.estimate",
+            "The estimates of the milliseconds are compared; take the claim's high and the measured low.",
+        ),
     ),
 )
 
@@ -891,7 +1012,8 @@ def _():
 @speed_reproduced.check("fifty times as fast is too good to be true, on any machine")
 def _():
     fast = Interval(50.0, 49.0, 51.0)
-    says("speedup claimed 50 (49 to 51), measured 2 (1.8 to 2.25)", speed_of(claimed=fast), "50")
+    for part in ("50", "2"):
+        says("speedup claimed 50 (49 to 51), measured 2 (1.8 to 2.25)", speed_of(claimed=fast), part)
     says("the same, from another machine", speed_of(claimed=fast, machine="abacus"), "50")
 
 
@@ -903,6 +1025,9 @@ def _():
     )
     claimed = Interval(4.0, 3.25, 5.0)
     see("speedup claimed 4 (3.25 to 5), measured 2 (1.8 to 2.25), factor 1.5", speed_of(claimed)).gives(None)
+    for claimed in Interval(1.45, 1.4, 1.5), Interval(1.0, 0.8, 1.5):
+        words = f"claimed {claimed.estimate} ms (to 1.5), measured 2 (1.8 to 2.25), factor 1.5"
+        see(words, speed_of(claimed_ms=claimed)).gives(None)
 
 
 @speed_reproduced.check("a claim may be modest")
@@ -961,6 +1086,25 @@ verify = exercises.add(
             "submission.claimed, submission.claimed)",
             "The verdict repeats what was claimed; its last part is what was measured, or None.",
         ),
+        swap(", case.model, clock)", ", case.model)", "The clock has to be passed on to measure_system."),
+        wrong(
+            """
+            def verify(submission, task, system, clock=perf_counter):
+                case = Case(submission, task, system)
+                reasons = violations(case, "files")
+                try:
+                    if not reasons:
+                        case = case._replace(model=system.load())
+                        reasons = violations(case, "model")
+                    if not reasons:
+                        case = case._replace(measured=measure_system(task, system, case.model, clock))
+                        reasons = violations(case, "run")
+                except (ValueError, RuntimeError) as error:
+                    reasons = [f"weights: {error}"]
+                return Verdict(not reasons, reasons, submission.claimed, case.measured)
+            """,
+            "An error while measuring is called one of the weights: only loading belongs into the try.",
+        ),
     ),
 )
 
@@ -982,7 +1126,9 @@ def three_rules(events, fails=""):
         return Rule(rule, stage, (competition.CLOSED, competition.OPEN))
 
     def measure(task, system, model, clock=None):
-        events.append(f"measure {model}")
+        events.append(f"measure {model} with the {clock}")
+        if fails == "measuring":
+            raise ValueError("the clock stands still")
         return MEASURED
 
     kept = competition.RULES, competition.measure_system
@@ -1005,13 +1151,14 @@ def verdict_of(fails="", error=None):
 
     submission = SimpleNamespace(division="closed", claimed=CLAIMED)
     with three_rules(events, fails):
-        verdict = competition.verify(submission, task_of(np.zeros(1)), SimpleNamespace(load=load))
+        system: Any = SimpleNamespace(load=load)
+        verdict = competition.verify(submission, task_of(np.zeros(1)), system, "given clock")
     return events, verdict
 
 
 ALL = [
-    "files rule, None, not measured", "load", "model rule, network, not measured", "measure network",
-    "run rule, network, measured",
+    "files rule, None, not measured", "load", "model rule, network, not measured",
+    "measure network with the given clock", "run rule, network, measured",
 ]  # fmt: skip
 
 
@@ -1045,6 +1192,11 @@ def _():
         events, verdict = verdict_of(error=error)
         see("reasons", verdict.reasons).gives([f"weights: {error}"])
         see("what happened", events).gives(ALL[:2])
+
+
+@verify.check("an error while measuring is no reason")
+def _():
+    raises(ValueError, verdict_of, "measuring", says="clock")
 
 
 score = exercises.add(
@@ -1111,11 +1263,11 @@ def _():
 ranked = exercises.add(
     "ranked",
     prompt=(
-        "Return a list of the entries with their ranks, the highest score.estimate first, equal ones by "
-        "submission.name. The first has rank 1 and leads a group. An entry whose score.high reaches the "
-        "score.low of the leader of the group joins it: it gets the leader's rank, and a note that names "
-        'the leader. Otherwise it leads the next group: its note is "", and its rank is one more than '
-        "how many entries stand before it."
+        "Return a list of the entries (any iterable) with their ranks, the highest score.estimate first, "
+        "equal ones by submission.name. The first has rank 1 and leads a group. An entry whose score.high "
+        "reaches the score.low of the leader of the group joins it: it gets the leader's rank, and a note "
+        'that names the leader. Otherwise it leads the next group: its note is "", and its rank is one more '
+        "than how many entries stand before it."
     ),
     hints=(
         "sorted(entries, key=lambda e: (-e.score.estimate, e.submission.name)), and then one loop.",
@@ -1145,6 +1297,16 @@ ranked = exercises.add(
             "False",
             "Nobody is tied; where intervals overlap, the order may be chance.",
         ),
+        swap(
+            "entry.score.high >= leader.score.low",
+            "entry.score.high > leader.score.low",
+            "A high that is equal to the leader's low reaches it: that is a tie.",
+        ),
+        swap(
+            ', note="")',
+            ")",
+            'A note from before stays: who leads a group has the note "".',
+        ),
     ),
 )
 
@@ -1153,7 +1315,7 @@ def places(*scores):
     """The ranked entries of scores, which are given as (name, low, estimate, high)."""
     named: Any = [SimpleNamespace(name=name) for name, *_ in scores]
     entries = [
-        Entry(0, submission, CLAIMED, Interval(estimate, low, high), "")
+        Entry(9, submission, CLAIMED, Interval(estimate, low, high), "old")
         for submission, (_, low, estimate, high) in zip(named, scores, strict=True)
     ]
     return competition.ranked(iter(entries))
@@ -1179,6 +1341,12 @@ def _():
     see("notes", notes).satisfies(
         notes[0] == notes[2] == "" and "Ada" in notes[1], 'only Bob\'s, which names Ada; the others are ""'
     )
+
+
+@ranked.check("intervals that touch overlap")
+def _():
+    scores = [("a", 2.0, 3.0, 4.0), ("b", 1.0, 1.5, 2.0)]
+    ranks("a 3 (2 to 4), b 1.5 (1 to 2)", scores, [[1, "a"], [1, "b"]])
 
 
 @ranked.check("who overlaps only with the second of a group leads the next one")

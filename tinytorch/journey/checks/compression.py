@@ -91,6 +91,15 @@ magnitude_mask = exercises.add(
             "return mask",
             "The mask is flat; it needs the shape of the scores.",
         ),
+        wrong(
+            """
+            def magnitude_mask(scores, count):
+                mask = np.ones(scores.size, dtype=bool)
+                mask[np.argsort(np.abs(scores), axis=None)[:count]] = False
+                return mask.reshape(scores.shape)
+            """,
+            "The scores nearest to 0 go here; the smallest ones have to, and a negative one is small.",
+        ),
     ),
 )
 
@@ -118,7 +127,7 @@ def _():
 
 @magnitude_mask.check("any shape, and the scores stay as they are")
 def _():
-    scores = np.abs(grid(2, 3, 4))
+    scores = grid(2, 3, 4)
     kept = scores.copy()
     call(compression.magnitude_mask, scores, 10).gives(kept > np.sort(kept, axis=None)[9])
     see("the scores afterwards", scores).gives(kept)
@@ -242,6 +251,11 @@ magnitude_prune = exercises.add(
             "weights",
             "The argument names is not used: only the named parameters are pruned.",
         ),
+        swap(
+            'chosen("magnitude_prune", weights, names)',
+            "[path for path in weights if names is None or path in names]",
+            "A name that isn't there is passed over, and nobody notices: `chosen` complains.",
+        ),
     ),
 )
 
@@ -252,11 +266,12 @@ def two_layers():
 
 def seen_weights(words, model, pruning):
     see(words, type(pruning).__name__).gives("Pruning")
-    return see(f"(0.weight, 0.bias, 1.weight) after {words}", [p.array for p in model.parameters()])
+    return see(f"(0.weight, 0.bias, 1.weight) after {words}", [p.array.tolist() for p in model.parameters()])
 
 
 def expected_weights(first, bias, second):
-    return [float32s(*first).reshape(2, 2), float32s(*bias), float32s(*second).reshape(1, 2)]
+    shaped = float32s(*first).reshape(2, 2), float32s(*bias), float32s(*second).reshape(1, 2)
+    return [x.tolist() for x in shaped]
 
 
 @magnitude_prune.check("globally the half nearest to zero goes, wherever it is")
@@ -285,9 +300,9 @@ def _():
         expected_weights((4, 0, 2, 3), (0.1, 0.2), (10, -20))
     )
     model = two_layers()
-    pruning = compression.magnitude_prune(model, 2, names=["1.weight", "0.bias"])
-    seen_weights("magnitude_prune(model, 2, names=['1.weight', '0.bias'])", model, pruning).gives(
-        expected_weights((4, -1, 2, 3), (0, 0), (10, -20))
+    pruning = compression.magnitude_prune(model, 3, names=["1.weight", "0.bias"])
+    seen_weights("magnitude_prune(model, 3, names=['1.weight', '0.bias'])", model, pruning).gives(
+        expected_weights((4, -1, 2, 3), (0, 0), (0, -20))
     )
 
 
@@ -307,7 +322,7 @@ def _():
 @magnitude_prune.check("another scope, an unknown name and a share above 1 are errors")
 def _():
     raises(ValueError, compression.magnitude_prune, two_layers(), 0.5, "row")
-    raises(ValueError, compression.magnitude_prune, two_layers(), 0.5, names=["2.weight"])
+    raises(ValueError, compression.magnitude_prune, two_layers(), 0.5, names=["0.weight", "2.weight"])
     raises(ValueError, compression.magnitude_prune, two_layers(), 1.5)
 
 
@@ -520,6 +535,17 @@ slim_inputs = exercises.add(
             "pass",
             "The layer still says that it reads as many inputs as before: set in_features or in_channels.",
         ),
+        wrong(
+            """
+            def slim_inputs(layer, keep):
+                check_slim(layer, (Linear, Conv2d))
+                replace(layer, "weight", layer.weight.array[:, keep])
+                if layer.bias is not None:
+                    replace(layer, "bias", layer.bias.array[keep])
+                setattr(layer, "in_features" if isinstance(layer, Linear) else "in_channels", len(keep))
+            """,
+            "The bias was made smaller, too; it has a number for each output, and these stay.",
+        ),
         swap(
             "check_slim(layer, (Linear, Conv2d))",
             "pass",
@@ -532,9 +558,9 @@ slim_inputs = exercises.add(
 @slim_inputs.check("columns of a Linear; the bias stays")
 def _():
     layer = layer_with([[1, 2, 3], [4, 5, 6]], [7, 8])
-    compression.slim_inputs(layer, np.array([0, 1]))
-    seen_arrays("Linear of W [[1, 2, 3], [4, 5, 6]], b [7, 8] after slim_inputs(layer, [0, 1])", layer).gives(
-        [("weight", [[1.0, 2.0], [4.0, 5.0]]), ("bias", [7.0, 8.0])]
+    compression.slim_inputs(layer, np.array([1, 0]))
+    seen_arrays("Linear of W [[1, 2, 3], [4, 5, 6]], b [7, 8] after slim_inputs(layer, [1, 0])", layer).gives(
+        [("weight", [[2.0, 1.0], [5.0, 4.0]]), ("bias", [7.0, 8.0])]
     )
     see("its in_features and out_features", (layer.in_features, layer.out_features)).gives((2, 2))
     see("kind of its weight", type(layer.weight).__name__).gives("Parameter")
@@ -564,10 +590,10 @@ rank_for = exercises.add(
     ),
     hints=(
         "The sum of the squared weights is the sum of the squared singular values.",
-        "`np.linalg.svd(array, compute_uv=False)` gives the singular values, the largest first; in float64 "
-        "the sums are exact enough.",
+        "`np.linalg.svd(array, compute_uv=False)` gives the singular values, the largest first. Make float64 "
+        "of the array before.",
         "np.cumsum of the squares tells how much the first 1, 2, … of them make; count those that are "
-        "still too small.",
+        "still too small. For 1.0, rounding may leave even the last one too small.",
     ),
     mistakes=(
         swap(
@@ -611,6 +637,13 @@ def _():
 def _():
     seen_rank("[[1, 2, 3], [2, 4, 6]]", float32s(1, 2, 3, 2, 4, 6).reshape(2, 3), 0.999).gives(1)
     seen_rank("[[5]]", float32s(5).reshape(1, 1), 1.0).gives(1)
+
+
+@rank_for.check("at least that much: one of two equal values makes half, and all make all")
+def _():
+    seen_rank("[[1, 0], [0, 1]]", np.eye(2, dtype=np.float32), 0.5).gives(1)
+    for seed in range(10):
+        seen_rank(f"a weight (20, 30), number {seed}", grid(20, 30, seed=seed), 1.0).gives(20)
 
 
 @rank_for.check("any matrix, wide or high")
@@ -727,6 +760,8 @@ def _():
     biases = [p is None for p in (whole[0].bias, whole[1].bias)]
     see("bias is None in (first, second)", biases).gives([True, False])
     see("the layer's weight afterwards", layer.weight).gives(weight)
+    fill(whole[1].bias, 0)
+    see("the layer's bias after that of the new one became 0", layer.bias).gives(bias)
 
 
 @factorize.check("another layer, or a rank that there isn't, is an error")
@@ -786,6 +821,17 @@ distillation_loss = exercises.add(
             "wanted = log_softmax(div(teacher.detach(), temperature), 1)",
             "wanted = log_softmax(teacher.detach(), 1)",
             "The teacher's logits are not divided by the temperature; both have to be.",
+        ),
+        swap(
+            'kl_div(given, wanted, "batchmean", log_target=True)',
+            "cross_entropy(div(input, temperature), wrap(np.exp(wanted.array)))",
+            "This is the cross-entropy of the two; KL is smaller by the teacher's own entropy, and 0 where "
+            "they agree.",
+        ),
+        swap(
+            "return soft",
+            "return mul(soft, alpha)",
+            "Without a target the first part counts whole: no alpha.",
         ),
     ),
 )
@@ -986,6 +1032,23 @@ kmeans = exercises.add(
             "means",
             "A cluster without numbers has no mean, and its centre went to 0; it stays where it was.",
         ),
+        wrong(
+            """
+            def kmeans(values, clusters, steps=100):
+                values = np.asarray(values, np.float64).reshape(-1)
+                if not values.size:
+                    return np.zeros(clusters)
+                centres = np.linspace(values.min(), values.max(), clusters)
+                for _ in range(steps):
+                    nearest, before = np.abs(values[:, None] - centres).argmin(1), centres
+                    own = [values[nearest == i] for i in range(clusters)]
+                    centres = np.array([each.sum() / np.float64(each.size) for each in own])
+                    if (centres == before).all():
+                        break
+                return centres
+            """,
+            "The mean of no numbers is nan; a cluster without numbers stays where it was.",
+        ),
         swap(
             "for _ in range(steps):",
             "for _ in range(1):",
@@ -1152,6 +1215,12 @@ pack_sparse = exercises.add(
             "id(x.array) in first or (not x.array.size and first)",
             "A Tensor without numbers is stored as it is, under any name.",
         ),
+        swap(
+            "continue",
+            "pass",
+            "A third name refers to the second; same_as is the first one, where the numbers are.",
+            ("array = x.array if", "if name in packed:\n            continue\n        array = x.array if"),
+        ),
     ),
 )
 
@@ -1202,8 +1271,13 @@ def _():
 @pack_sparse.check("tied tensors are stored once, empty ones as they are")
 def _():
     x, empty = tensor(float32s(1, 2)), tensor(np.zeros((0, 2), np.float32))
-    packed = compression.pack_sparse({"table": x, "head": x, "none": empty, "nothing": empty})
-    seen_packed("the entry head, the same tensor as table", packed["head"]).gives([("same_as", "table")])
+    tensors = {"table": x, "head": x, "third": x, "other": tensor(float32s(1, 2))}
+    packed = compression.pack_sparse(tensors | {"none": empty, "nothing": empty})
+    for name in ("head", "third"):
+        seen_packed(f"the entry {name}, the same tensor as table", packed[name]).gives([("same_as", "table")])
+    seen_packed("the entry other, a tensor of its own, of equal numbers", packed["other"]).gives(
+        float32s(1, 2)
+    )
     see("the entry nothing, the same tensor without numbers as none", packed["nothing"]).gives(
         np.zeros((0, 2), np.float32)
     )
@@ -1241,6 +1315,16 @@ unpack_sparse = exercises.add(
             'x = state_dict[x["same_as"]]',
             "continue",
             "The second name of a tied tensor is missing; a model that loads this needs both.",
+        ),
+        swap(
+            'state_dict[x["same_as"]]',
+            'wrap(state_dict[x["same_as"]].array.copy())',
+            "The numbers are copied, so that tied weights take twice the memory: give both names one Tensor.",
+        ),
+        swap(
+            'state_dict[x["same_as"]]',
+            'packed[x["same_as"]]',
+            "This gives the packed entry of that name; give the Tensor that was made of it.",
         ),
     ),
 )
@@ -1280,6 +1364,8 @@ def _():
     see("entry dense", found["dense"]).gives(tensor(float32s(1, 2)))
     see("entry head, same_as table", found["head"]).gives(tensor(float32s(0, 3, 0)))
     see("entry again, same_as dense", found["again"]).gives(tensor(float32s(1, 2)))
+    shared = bool(np.shares_memory(found["head"].array, found["table"].array))
+    see("head and table are the same memory", shared).gives(True)
 
 
 @unpack_sparse.check("all zeros, too")

@@ -23,7 +23,7 @@ fingerprint = exercises.add(
         "shape, dtype and bytes (in whatever order they lie in memory, also none at all); a tensor's is "
         "another than its array's. Lists and tuples have one if their members have one, and so have "
         "numbers, strings, bytes, None and dtypes: 1, 1.0 and True differ, 0.0 and -0.0, too, and nan "
-        "equals nan. Anything else is a TypeError."
+        "equals nan. Anything else is a TypeError, an array of objects as well: its bytes are addresses."
     ),
     hints=(
         "Make a tuple that begins with what kind of thing it is, then what tells two of a kind apart.",
@@ -62,6 +62,12 @@ fingerprint = exercises.add(
             "The key depends on the order in memory; equal arrays need equal keys, so go row by row.",
         ),
         swap(
+            'value.dtype.kind in "fiubc"',
+            "True",
+            "The bytes of an array of objects are addresses, not contents: that has to be a TypeError.",
+            ('contents = memoryview(flat).cast("B") if value.size else b""', "contents = flat.tobytes()"),
+        ),
+        swap(
             "return type(value).__name__, value\n",
             "return value\n",
             "Python's 1 == True, so their keys are equal: the type belongs to the key.",
@@ -95,12 +101,16 @@ def _():
     a = np.arange(6.0)
     same_key("arrays (2, 3) and (3, 2)", a.reshape(2, 3), a.reshape(3, 2)).gives(False)
     same_key("arrays (0, 3) and (3, 0)", np.zeros((0, 3)), np.zeros((3, 0))).gives(False)
+    same_key("an array (0, 3) and its copy", np.zeros((0, 3)), np.zeros((0, 3))).gives(True)
 
 
 @fingerprint.check("another dtype or number, or a tensor, has another key")
 def _():
     same_key("zeros in int32 and float32", np.zeros(2, np.int32), np.zeros(2, np.float32)).gives(False)
-    same_key("[1, 2] and [1, 3]", np.array([1, 2]), np.array([1, 3])).gives(False)
+    same_key("arrays of 1, 2 and 1, 3", np.array([1, 2]), np.array([1, 3])).gives(False)
+    many = np.zeros(2000)
+    many[1000] = 1e-9
+    same_key("2000 zeros and the same with one other number", np.zeros(2000), many).gives(False)
     same_key("a tensor and its array", tensor([1.0]), tensor([1.0]).array).gives(False)
 
 
@@ -113,16 +123,23 @@ def _():
         ("'a' and b'a'", "a", b"a"),
         ("(1, 2) and [1, 2]", (1, 2), [1, 2]),
         ("((1,), 2) and (1, 2)", ((1,), 2), (1, 2)),
+        ("((1,), 2) and ((1, 2),)", ((1,), 2), ((1, 2),)),
+        ("the dtypes float16 and float32", np.dtype("float16"), np.dtype("float32")),
     ):
         same_key(words, a, b).gives(False)
     same_key("nan and nan", float("nan"), -float("nan")).gives(True)
     same_key("None and None", None, None).gives(True)
 
 
-@fingerprint.check("a set has no key, nor has a tuple with one in it")
+@fingerprint.check("a set, a function or an array of objects has no key, nor has a tuple with a set in it")
 def _():
-    raises(TypeError, memoization.fingerprint, {1, 2})
-    raises(TypeError, memoization.fingerprint, (1, {1, 2}))
+    def keyed(value):
+        memoization.fingerprint(value)
+        return "a key"
+
+    keyed.__qualname__ = "fingerprint"
+    for value in ({1, 2}, (1, {1, 2}), len, np.array([None, "a"], object)):
+        raises(TypeError, keyed, value)
 
 
 memo = exercises.add(
@@ -155,9 +172,29 @@ memo = exercises.add(
             "Nothing is ever dropped: while is_too_large(), the least recently used has to go.",
         ),
         swap(
+            "while self.is_too_large()",
+            "if self.is_too_large()",
+            "One result is dropped where several have to go: ask again after each.",
+        ),
+        swap(
+            "popitem(last=False)",
+            "popitem()",
+            "popitem() takes the newest; the least recently used is the first.",
+        ),
+        swap(
+            "        if key in self.results:",
+            "        if self.results.get(key) is not None:",
+            "A result may be None, and then it is held as well: ask whether the key is there.",
+        ),
+        swap(
             "key = fingerprint(args), fingerprint(tuple(sorted(kwargs.items())))",
             "key = fingerprint(args)",
             "Keyword arguments belong to the key, or another question gets this answer.",
+        ),
+        swap(
+            "tuple(sorted(kwargs.items()))",
+            "tuple(kwargs.items())",
+            "The same keywords in another order are the same question: sort them for the key.",
         ),
         swap(
             "self.nbytes -= size_of(self.results.popitem(last=False)[1])",
@@ -173,6 +210,11 @@ memo = exercises.add(
             "return self.function(*args, **kwargs)  # each result needs a history of its own",
             "pass",
             "What autograd records needs a history of its own: then call the function and keep nothing.",
+        ),
+        swap(
+            "[*args, *kwargs.values()]",
+            "args",
+            "A keyword argument may require a gradient, too: ask is_recording about those as well.",
         ),
     ),
 )
@@ -195,6 +237,13 @@ def _():
     see("square of 3, 4, 3", [square(3), square(4), square(3)]).gives([9, 16, 9])
     see("what was computed", asked).gives([3, 4])
     see("(hits, misses, results held)", (square.hits, square.misses, len(square))).gives((1, 2, 2))
+
+
+@memo.check("results of None and 0 are looked up, too")
+def _():
+    nothing, asked = recorded(lambda x: None if x else 0)
+    see("results for 1, 0, 1, 0", [nothing(x) for x in (1, 0, 1, 0)]).gives([None, 0, None, 0])
+    see("what was computed", asked).gives([1, 0])
 
 
 @memo.check("when it is full, the least recently used goes")
@@ -233,6 +282,8 @@ def _():
         with suppress(ValueError):
             ones(2)[0] = 5.0
     see("ones(2), after somebody tried to write into it", ones(2)).gives([1.0, 1.0])
+    found = [ones(3).flags.writeable for _ in range(2)]
+    see("may one write into the first and second answer", found).gives([False, False])
 
 
 @memo.check("what autograd records is computed anew")
@@ -244,6 +295,10 @@ def _():
     see("twice(x), which requires a gradient", twice(x).requires_grad).gives(True)
     found = len(asked), twice.hits, twice.misses, len(twice)
     see("(computed, hits, misses, results held) after two calls", found).gives((2, 0, 0, 0))
+    times, asked = recorded(lambda x, by: mul(x, by))
+    times(2.0, by=x)
+    see("times(2.0, by=x)", times(2.0, by=x).requires_grad).gives(True)
+    see("how often it was computed", len(asked)).gives(2)
 
 
 columns = exercises.add(
@@ -279,6 +334,11 @@ columns = exercises.add(
             "[slice(first, self.capacity), slice(0, last - self.capacity)]",
             "[slice(0, last - self.capacity), slice(first, self.capacity)]",
             "The slices come in the order of the positions: first up to the end of the ring, then from 0.",
+        ),
+        swap(
+            "[slice(first, self.capacity), slice(0, last - self.capacity)]",
+            "[slice(first, None), slice(None, last - self.capacity)]",
+            "Each slice needs a start and a stop in numbers: others count with them.",
         ),
     ),
 )
@@ -419,8 +479,9 @@ update = exercises.add(
     prompt=(
         "Check with self.check, write with self.write, and return (keys, values), tensors (B, h, S, d) in "
         "the dtype that came, of all positions that the new ones may see. Without a window these are all so "
-        "far. With a window a single position sees all that the ring holds, itself included, in any order; "
-        "several get those before them that the first one sees (window - 1 at most), then their own."
+        "far: views, no copies, unless the dtype is another. With a window a single position sees all that "
+        "the ring holds, itself included, in any order; several get those before them that the first one "
+        "sees (window - 1 at most), then their own."
     ),
     mistakes=(
         swap(
@@ -444,9 +505,25 @@ update = exercises.add(
             "The cache's dtype comes out; what is returned has the dtype that came.",
         ),
         swap(
+            "same = k.dtype == new_k.dtype",
+            "same = False",
+            "All keys and values are copied for each token; a view of the columns takes no time.",
+        ),
+        swap(
             "parts = self.columns(self.length - before, before)",
             "parts = []",
             "Several positions see only one another: those before them, in the window, are missing.",
+        ),
+        swap(
+            "parts = self.columns(self.length - before, before)",
+            "parts = [slice(0, before)]",
+            "In a ring the positions before do not begin at column 0: self.columns says where they lie.",
+        ),
+        swap(
+            "parts = self.columns(self.length - before, before)",
+            "parts = self.columns(self.length - before, before)\n        self.write(new_k, new_v)",
+            "The new positions are written too early, over some that are still to be copied.",
+            ("self.write(new_k, new_v)\n        return wrap(k.astype", "return wrap(k.astype"),
         ),
         swap(
             "if self.window is None or count == 1:",
@@ -501,7 +578,7 @@ def _():
     see("len(cache)", len(cache)).gives(6)
 
 
-@update.check("kept in float16, float32 comes out")
+@update.check("the dtype that came comes out, in whatever it is kept")
 def _():
     for window in (None, 4):
         cache = KVCache(1, 1, 1, 4, window=window, dtype=np.dtype("float16"))
@@ -509,6 +586,18 @@ def _():
         k, v = cache.update(*map(tensor, numbered(2, 1)))
         found = str(k.array.dtype), str(v.array.dtype)
         see(f"dtypes of keys and values, window={window}", found).gives(("float32", "float32"))
+        cache = KVCache(1, 1, 1, 4, window=window)
+        k, v = cache.update(*(tensor(x.astype(np.float16)) for x in numbered(0, 2)))
+        found = str(k.array.dtype), str(v.array.dtype)
+        see(f"kept in float32, float16 came, window={window}", found).gives(("float16", "float16"))
+
+
+@update.check("without a window nothing is copied where the dtype is the cache's")
+def _():
+    cache = KVCache(1, 1, 1, max_length=4)
+    k, v = cache.update(*map(tensor, numbered(0, 2)))
+    found = bool(np.shares_memory(k.array, cache.keys)), bool(np.shares_memory(v.array, cache.values))
+    see("are keys and values views of the cache's", found).gives((True, True))
 
 
 @update.check("what does not fit is an error, and changes nothing")
@@ -647,6 +736,16 @@ make_caches = exercises.add(
             "float32",
             "The caches are float32 whatever was asked for: take the given dtype, or the model's.",
         ),
+        swap(
+            "dtype or weight.dtype",
+            "dtype or float32",
+            "Where no dtype is given the caches take the weights' dtype, which need not be float32.",
+        ),
+        swap(
+            'c.positions == "rotary"',
+            'c.positions != "learned"',
+            "Sinusoidal positions are a table, which ends at block_size; only rotary ones have no end.",
+        ),
     ),
 )
 
@@ -659,11 +758,7 @@ class Placed(Parameter):
 
 def small(positions="learned", **settings):
     """A GPT with numbers large enough that every part of it counts."""
-    made = GPT(
-        GPTConfig(
-            7, block_size=6, n_layer=2, n_head=2, n_embd=8, positions=positions, dropout=0.0, **settings
-        )
-    )
+    made = GPT(GPTConfig(7, block_size=6, n_layer=2, n_head=2, n_embd=8, positions=positions, **settings))
     draws = np.random.default_rng(3)
     for p in made.parameters():
         p.array[...] = draws.normal(1.0 if p.ndim == 1 else 0.0, 0.4, p.shape)
@@ -679,9 +774,9 @@ def _():
     see("two different objects", caches[0] is not caches[1]).gives(True)
 
 
-@make_caches.check("rotary positions in a window have no end, learned ones do")
+@make_caches.check("rotary positions in a window have no end, the others do")
 def _():
-    for positions, end in (("rotary", None), ("learned", 6)):
+    for positions, end in (("rotary", None), ("learned", 6), ("sinusoidal", 6)):
         cache = memoization.make_caches(small(positions), window=3)[0]
         found = cache.window, cache.max_length
         see(f"(window, max_length), window=3, {positions}", found).gives((3, end))
@@ -704,8 +799,10 @@ def caches_of_block_size_6(**settings):
     return memoization.make_caches(small(), **settings)
 
 
-@make_caches.check("more than block_size is an error")
+@make_caches.check("more than block_size is an error, block_size itself is none")
 def _():
+    cache = caches_of_block_size_6(window=6, max_length=6)[0]
+    see("(window, max_length), both 6", (cache.window, cache.max_length)).gives((6, 6))
     raises(ValueError, caches_of_block_size_6, window=7, says="block_size")
     raises(ValueError, caches_of_block_size_6, max_length=7, says="block_size")
 
@@ -741,6 +838,11 @@ decoder = exercises.add(
             "The GELU between c_fc and mlp_proj is missing.",
         ),
         swap(
+            'normal_cdf(hidden, "tanh")',
+            'normal_cdf(hidden, "none")',
+            "The model's GELU is the approximation with tanh.",
+        ),
+        swap(
             "x = x + attn_proj(mixed.array[:, 0])",
             "x = attn_proj(mixed.array[:, 0])",
             "What attention gives is added to x; it does not replace it.",
@@ -759,6 +861,23 @@ decoder = exercises.add(
             "or is_grad_enabled() or drops",
             "or drops",
             "Where autograd records, the model has to be called: the arrays here have no history.",
+        ),
+        swap(
+            "is_grad_enabled() or drops",
+            "is_grad_enabled()",
+            "In training the model's dropout counts: then call the model.",
+        ),
+        swap(
+            "or targets is not None ",
+            "or False ",
+            "With targets there is a loss to give: then call the model.",
+        ),
+        wrong(
+            """
+            def __call__(self, idx, targets=None, cache=None):
+                return self.model(idx, targets, cache)
+            """,
+            "This always calls the model; one token with caches is to be computed here, on arrays.",
         ),
     ),
 )
@@ -810,25 +929,45 @@ def _():
         several = fast(ids, cache=memoization.make_caches(model))[0]
         see("logits of three tokens with caches", several).gives(want.array, rtol=1e-4, atol=1e-4)
         see("without caches", fast(ids)[0]).gives(want.array, rtol=1e-4, atol=1e-4)
+        one = ids[:, :1]
+        loss, found = (way(one, one, memoization.make_caches(model))[1] for way in (model, fast))
+        see("the loss of one token with caches", found).gives(loss)
 
 
-@decoder.check("where autograd records, the model is called")
-def _():
-    model, called = small(), []
-    fast = Decoder(model)
+def watched(model):
+    """(a Decoder of the model for one token with caches, list of the calls that it makes to the model)."""
+    fast, called = Decoder(model), []
 
     class Watched:
-        config, transformer, training, past = model.config, model.transformer, False, model.past
+        def __getattr__(self, name):
+            return getattr(model, name)
 
         def __call__(self, *args, **kwargs):
             called.append(args)
             return "logits", None
 
+        forward = __call__
+
     fast.model = Watched()
     caches = memoization.make_caches(model)
+    return lambda: fast(tensor(np.array([[1]])), cache=caches), called
+
+
+@decoder.check("where autograd records, the model is called")
+def _():
+    one_token, called = watched(small())
     with suppress(RuntimeError):  # the cache refuses what is recorded
-        fast(tensor(np.array([[1]])), cache=caches)
+        one_token()
     see("how often the model was called", len(called)).gives(1)
+
+
+@decoder.check("with dropout in training as well, and else it is not")
+def _():
+    for mode, times in (("training", 1), ("evaluation", 0)):
+        one_token, called = watched(small(dropout=0.5).train(mode == "training"))
+        with no_grad():
+            one_token()
+        see(f"how often the model was called, in {mode}", len(called)).gives(times)
 
 
 cache_nbytes = exercises.add(
@@ -860,27 +999,32 @@ cache_nbytes = exercises.add(
             "* config.n_embd * config.n_head",
             "The heads share the n_embd features: each has n_embd / n_head of them.",
         ),
+        swap(
+            "* config.n_embd",
+            "* (config.n_embd // config.n_head)",
+            "These are the numbers of one head; all heads together keep n_embd.",
+        ),
     ),
 )
 
 
 def sizes():
-    return GPTConfig(7, block_size=6, n_layer=2, n_head=2, n_embd=4)
+    return GPTConfig(7, block_size=6, n_layer=3, n_head=4, n_embd=4)
 
 
-@cache_nbytes.check("by hand: 2 blocks, 3 positions, 4 features are 48 numbers, 192 bytes")
+@cache_nbytes.check("by hand: 3 blocks, 2 positions, 4 features are 48 numbers, 192 bytes")
 def _():
-    see("cache_nbytes(config, 3)", int(memoization.cache_nbytes(sizes(), 3))).gives(192)
+    see("cache_nbytes(config, 2)", int(memoization.cache_nbytes(sizes(), 2))).gives(192)
 
 
 @cache_nbytes.check("without a length, block_size")
 def _():
-    see("cache_nbytes(config), block_size 6", int(memoization.cache_nbytes(sizes()))).gives(384)
+    see("cache_nbytes(config), block_size 6", int(memoization.cache_nbytes(sizes()))).gives(576)
     see("cache_nbytes(config, 0)", int(memoization.cache_nbytes(sizes(), 0))).gives(0)
 
 
 @cache_nbytes.check("a batch of 5, in float16")
 def _():
-    see("batch_size=5", int(memoization.cache_nbytes(sizes(), 3, 5))).gives(960)
-    found = int(memoization.cache_nbytes(sizes(), 3, 5, np.dtype("float16")))
+    see("batch_size=5", int(memoization.cache_nbytes(sizes(), 2, 5))).gives(960)
+    found = int(memoization.cache_nbytes(sizes(), 2, 5, np.dtype("float16")))
     see("batch_size=5, float16", found).gives(480)

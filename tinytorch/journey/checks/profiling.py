@@ -1,7 +1,9 @@
 """Exercises of module 14, Profiling."""
 
 import sys
+import time
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -10,10 +12,10 @@ from tinytorch.core.activations import sigmoid, softmax
 from tinytorch.core.attention import Tiles, attend_in_tiles, packed_attention
 from tinytorch.core.embeddings import embedding
 from tinytorch.core.layers import Linear, Module, Parameter, Sequential, linear
-from tinytorch.core.spatial import BatchNorm2d, convolution
+from tinytorch.core.spatial import BatchNorm2d, convolution, transposed_convolution
 from tinytorch.core.tensor import add, cat, matmul, mul, reshape, tensor
 from tinytorch.core.tensor import sum as sum_of
-from tinytorch.core.transformers import normalized_rows
+from tinytorch.core.transformers import layer_norm, normalized_rows
 
 from ..checking import Exercises, raises, see, swap
 
@@ -34,13 +36,17 @@ class Shared(Module):
 
 
 @contextmanager
-def clock_at(time):
-    """The module's perf_counter reads time[0]."""
-    kept, profiling.perf_counter = profiling.perf_counter, lambda: time[0]
+def clock_at(now):
+    """perf_counter, the module's and that of `time`, reads now[0]."""
+    places: tuple[Any, ...] = profiling, time
+    kept = [place.perf_counter for place in places]
+    for place in places:
+        place.perf_counter = lambda: now[0]
     try:
         yield
     finally:
-        profiling.perf_counter = kept
+        for place, clock in zip(places, kept, strict=True):
+            place.perf_counter = clock
 
 
 count_parameters = exercises.add(
@@ -74,6 +80,11 @@ count_parameters = exercises.add(
             "[p for m in model.modules() for p in m.parameters(recurse=False)])",
             "A shared parameter is counted for each layer that has it; it counts once.",
         ),
+        swap(
+            "p.array.size",
+            "p.array.nbytes // 4",
+            "Not every number has four bytes: an array knows its size.",
+        ),
     ),
 )
 
@@ -85,6 +96,12 @@ def _():
     see("count_parameters(Sequential(Linear(5, 3), Linear(3, 2)))", profiling.count_parameters(model)).gives(
         26
     )
+
+
+@count_parameters.check("a float64 is one number, too")
+def _():
+    layer = Linear(5, 3, dtype=np.dtype("float64"))
+    see("count_parameters(Linear(5, 3)) in float64", profiling.count_parameters(layer)).gives(18)
 
 
 @count_parameters.check("a shared weight counts once")
@@ -133,6 +150,11 @@ model_nbytes = exercises.add(
             "(0, x.array.nbytes)",
             "Two pieces of the same size are counted as one: what makes them the same is where they begin.",
         ),
+        swap(
+            "(address(x.array), x.array.nbytes)",
+            "(id(x.array), x.array.nbytes)",
+            "Two arrays can be two objects on the same memory: compare where it begins, not the objects.",
+        ),
     ),
 )
 
@@ -161,6 +183,8 @@ def _():
 def _():
     model = Sequential(Linear(4, 4, bias=False), Linear(4, 4, bias=False))
     model[1].weight.array = model[0].weight.array
+    see("model_nbytes of two weights (4, 4) with the same array", profiling.model_nbytes(model)).gives(64)
+    model[1].weight.array = model[0].weight.array.view()
     see("model_nbytes of two weights (4, 4) on the same memory", profiling.model_nbytes(model)).gives(64)
 
 
@@ -204,14 +228,14 @@ measure = exercises.add(
 
 def measured(seconds, **settings):
     """measure of a function whose calls take so long, the last for ever: (Timing, number of calls)."""
-    time = [0.0]
+    now = [0.0]
     calls: list[int] = []
 
     def work():
-        time[0] += seconds[min(len(calls), len(seconds) - 1)]
+        now[0] += seconds[min(len(calls), len(seconds) - 1)]
         calls.append(1)
 
-    with clock_at(time):
+    with clock_at(now):
         return profiling.measure(work, **settings), len(calls)
 
 
@@ -221,6 +245,8 @@ def _():
     see("how often the function was called, repeat=3, warm_up=0", calls).gives(3)
     see("the timing as a list", [float(s) for s in timing]).gives([2.0, 1.0, 6.0])
     see("timing.median, by name", float(timing.median)).gives(2.0)
+    timing, _ = measured([8.0, 1.0, 2.0, 4.0], repeat=4, warm_up=0)
+    see("the median of 1, 2, 4 and 8 seconds", float(timing.median)).gives(3.0)
 
 
 @measure.check("calls to warm up do not count")
@@ -270,6 +296,12 @@ flops = exercises.add(
             "0",
             "An Op without a rule counts one for each number of its result, not 0.",
         ),
+        swap(
+            "else out.size",
+            "else np.size(arrays[0])",
+            "An Op without a rule counts the numbers of its result: broadcast, they are more than those of "
+            "its first argument.",
+        ),
     ),
 )
 
@@ -298,9 +330,8 @@ def _():
 
 @flops.check("an Op without a rule counts its result's numbers")
 def _():
-    see(
-        "flops(add) of (2, 3) and (3,)", int(profiling.flops(add, [zeros(2, 3), zeros(3)], zeros(2, 3)))
-    ).gives(6)
+    count = profiling.flops(add, [zeros(3), zeros(2, 3)], zeros(2, 3))
+    see("flops(add) of (3,) and (2, 3)", int(count)).gives(6)
 
 
 attention_flops = exercises.add(
@@ -408,7 +439,7 @@ gradient_flops = exercises.add(
 
 @gradient_flops.check("each factor of a product costs another product, a bias nothing")
 def _():
-    for op in (linear, convolution):
+    for op in (linear, convolution, transposed_convolution):
         counts = [profiling.gradient_flops(op, place, [], 60) for place in range(3)]
         see(f"of {op.__name__}'s input, weight and bias, forward=60", counts).gives([60, 60, 0])
     see("of matmul's two", [profiling.gradient_flops(matmul, place, [], 60) for place in (0, 1)]).gives(
@@ -532,6 +563,7 @@ def _():
 @intensity.check("no bytes, no intensity")
 def _():
     see("Row(flops=0, nbytes=0).intensity", row_of(0, 0).intensity).gives(0.0)
+    see("Row(flops=30, nbytes=0).intensity", row_of(30, 0).intensity).gives(0.0)
 
 
 region = exercises.add(
@@ -564,6 +596,11 @@ region = exercises.add(
             "The event does not say which region or module is around it.",
         ),
         swap(
+            'around = stack[-1] if stack else ""',
+            'around = ".".join(stack)',
+            "`around` is the name on top of the stack alone, not all that are in it.",
+        ),
+        swap(
             "stack.append(name)\n",
             "stack.append(kind)\n",
             "The block's Ops have to go to its name, so that is what belongs on the stack.",
@@ -572,16 +609,19 @@ region = exercises.add(
 )
 
 
-@region.check("a region of 2 seconds within one of 3")
+@region.check("a region of 2 seconds within one of 3, within one of 4")
 def _():
-    time = [0.0]
-    with clock_at(time), profiling.Profiler() as profiler, profiler.region("outer"):
-        time[0] += 1
-        with profiler.region("inner", "module"):
-            time[0] += 2
+    now = [0.0]
+    with clock_at(now), profiling.Profiler() as profiler, profiler.region("step"):
+        now[0] += 1
+        with profiler.region("outer"):
+            now[0] += 1
+            with profiler.region("inner", "module"):
+                now[0] += 2
     found = [(e.kind, e.name, e.module, float(e.start), float(e.seconds), e.depth) for e in profiler.events]
-    expected = [("module", "inner", "outer", 1.0, 2.0, 1), ("region", "outer", "", 0.0, 3.0, 0)]
-    see("events as (kind, name, module, start, seconds, depth)", found).gives(expected)
+    inner, outer = ("module", "inner", "outer", 2.0, 2.0, 2), ("region", "outer", "step", 1.0, 3.0, 1)
+    seen = see("events as (kind, name, module, start, seconds, depth)", found)
+    seen.gives([inner, outer, ("region", "step", "", 0.0, 4.0, 0)])
 
 
 @region.check("Ops in the block go to the name, those after it do not")
@@ -695,10 +735,7 @@ def _():
 
 @rows.check("another way to group is an error")
 def _():
-    def rows_by_thread():
-        return profiling.Profiler().rows("thread")
-
-    raises(ValueError, rows_by_thread, says="by")
+    raises(ValueError, profiling.Profiler().rows, "thread", says="by")
 
 
 saved_arrays = exercises.add(
@@ -736,6 +773,16 @@ saved_arrays = exercises.add(
             "for node in nodes:",
             "for node in nodes[:2]:",
             "The whole graph behind the loss keeps arrays, not its last nodes alone.",
+        ),
+        swap(
+            "arrays_in(edge.values)",
+            "[x for x in edge.values if isinstance(x, np.ndarray)]",
+            "Some values are objects that hold arrays, as a norm's statistics: arrays_in looks inside.",
+        ),
+        swap(
+            "node.edges or ()",
+            "node.edges",
+            "After a backward pass no node has edges any more: they are None.",
         ),
     ),
 )
@@ -778,6 +825,19 @@ def _():
     seen_saved("a chain of four sigmoids", sum_of(y)).gives([5, 5, 5, 5])
 
 
+@saved_arrays.check("a norm keeps the mean and the factor of each row")
+def _():
+    a = weight(2, 3)
+    seen_saved("sum(layer_norm(a)), a (2, 3),", sum_of(layer_norm(a, 3))).gives([2, 2])
+
+
+@saved_arrays.check("after the backward pass nothing is kept")
+def _():
+    loss = sum_of(sigmoid(weight(3)))
+    loss.backward()
+    seen_saved("a loss that was taken back", loss).gives([])
+
+
 attainable = exercises.add(
     "Machine.attainable",
     prompt=(
@@ -812,6 +872,7 @@ attainable = exercises.add(
 
 @attainable.check("below the ridge the memory is the limit")
 def _():
+    see("Machine(100, 10).attainable(0.5)", float(profiling.Machine(100.0, 10.0).attainable(0.5))).gives(5.0)
     see("Machine(100, 10).attainable(2)", float(profiling.Machine(100.0, 10.0).attainable(2.0))).gives(20.0)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from tinytorch.core import quantization
 from tinytorch.core.activations import relu
+from tinytorch.core.autograd import is_grad_enabled
 from tinytorch.core.embeddings import Embedding
 from tinytorch.core.layers import Dropout, Linear, Module, Sequential
 from tinytorch.core.spatial import Conv2d
@@ -68,6 +69,11 @@ choose_qparams = exercises.add(
         ),
         swap("limits(bits)", "limits(8)", "The argument bits is not used: 4 bits have 15 steps."),
         swap(
+            "np.rint(low / scale).astype(np.int32)",
+            "low / scale",
+            "The zero point is cut off to an integer; round low / scale to the nearest one.",
+        ),
+        swap(
             "return scale, np.clip(zero_point, quant_min, quant_max).astype(np.int32)",
             "return scale.astype(np.float64), zero_point",
             "The scale came as float64; it is float32, which is what is stored with the integers.",
@@ -91,6 +97,11 @@ def qparams(scale, zero_point):
 @choose_qparams.check("-1 to 2 is covered by 255 steps")
 def _():
     seen_qparams(-1.0, 2.0).gives(qparams(3 / 255, -43))
+
+
+@choose_qparams.check("-1 is 36.4 steps below 0 where 255 steps are 7: the zero point is rounded")
+def _():
+    seen_qparams(-1.0, 6.0).gives(qparams(7 / 255, -92))
 
 
 @choose_qparams.check("0 always has its integer, also if the numbers are all on one side")
@@ -119,6 +130,10 @@ def _():
     expected = qparams([3 / 255, 0.02, least], [-43, -128, -128])
     see("choose_qparams([-1, 0, 0], [2, 5.1, 0])", tuple(np.asarray(x) for x in result)).gives(
         expected, atol=0
+    )
+    result = quantization.choose_qparams(float32s(-1, 0), float32s(2, 0), symmetric=True)
+    see("choose_qparams([-1, 0], [2, 0], symmetric=True)", tuple(np.asarray(x) for x in result)).gives(
+        qparams([2 / 127.5, least], [0, 0]), atol=0
     )
 
 
@@ -169,6 +184,11 @@ quantized = exercises.add(
             "Halves are always rounded up; to the even neighbour, they push the sum neither up nor down.",
         ),
         swap(
+            "np.rint(q, out=q)\n    q += zero_point",
+            "q += zero_point\n    np.rint(q, out=q)",
+            "The sum is rounded, so that an odd zero point turns the halves round: round first, then add.",
+        ),
+        swap(
             "np.multiply(x, 1 / scale, out=q)",
             "np.multiply(x, scale, out=q)",
             "The numbers are multiplied by the scale; divide by it, to count the steps.",
@@ -195,6 +215,7 @@ def _():
 def _():
     x = float32s(0.5, 1.5, 2.5, -0.5, -1.5)
     call(quantization.quantized, x, 1.0, 0).gives(np.array([0, 2, 2, 0, -2], np.int8))
+    call(quantization.quantized, x, 1.0, 1).gives(np.array([1, 3, 3, 1, -1], np.int8))
 
 
 @quantized.check("the zero point is where 0 lands, and what lies outside is clamped")
@@ -220,11 +241,13 @@ def _():
     call(quantization.quantized, np.zeros((0, 2), np.float32), 1.0, 0).gives(np.zeros((0, 2), np.int8))
 
 
-@quantized.check("nan, integers and a scale of 0 are errors")
+@quantized.check("nan, integers and a scale of 0 or below are errors")
 def _():
     raises(ValueError, quantization.quantized, float32s(1, np.nan), 1.0, 0)
     raises(TypeError, quantization.quantized, np.array([1, 2]), 1.0, 0)
     raises(ValueError, quantization.quantized, float32s(1), 0.0, 0)
+    raises(ValueError, quantization.quantized, float32s(1), -1.0, 0)
+    raises(ValueError, quantization.quantized, float32s(1, 2), float32s(1, 0), 0)
 
 
 quantize_per_channel = exercises.add(
@@ -394,6 +417,11 @@ observe = exercises.add(
             "float(x.flat[0]), float(x.flat[-1])",
             "The first and last number are not the least and the largest one.",
         ),
+        swap(
+            "if self.min_val is None:",
+            "if not self.min_val:",
+            "A least number of 0 is taken for nothing seen so far: compare with None.",
+        ),
     ),
 )
 
@@ -417,6 +445,10 @@ def _():
     seen_range("observe([[-1, 2]]) and observe([0, 5])", observer).gives((-1.0, 5.0))
     observer.observe(float32s(1, 1))
     seen_range("a third one, observe([1, 1])", observer).gives((-1.0, 5.0))
+    observer = quantization.MinMaxObserver()
+    observer.observe(float32s(0, 1))
+    observer.observe(float32s(2, 3))
+    seen_range("observe([0, 1]) and observe([2, 3])", observer).gives((0.0, 3.0))
 
 
 @observe.check("a subclass combines in its own way")
@@ -457,6 +489,12 @@ percentile_range = exercises.add(
             "(last + 1) * width", "last * width", "The last bin that stays is cut off: take its right edge."
         ),
         swap(
+            "(last + 1) * width",
+            "last * width",
+            "The first and the last bin that stay are cut off: take their outer edges.",
+            ("first * width", "(first + 1) * width"),
+        ),
+        swap(
             "return max(low, first * width - self.r), min(high, (last + 1) * width - self.r)",
             "return first * width - self.r, (last + 1) * width - self.r",
             "The bins' edges lie outside of what was seen: low is never below the least number, high never "
@@ -487,8 +525,8 @@ def seen_percentiles(percentile, *numbers):
 
 @percentile_range.check("75 per cent of eight numbers: one goes at each end")
 def _():
-    numbers = (-3.5, -2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 4.0)
-    seen_percentiles(75, *numbers).gives((-3.0, 3.0))
+    numbers = (-3.5, -1.5, -1.25, -0.5, 0.5, 1.5, 2.5, 4.0)
+    seen_percentiles(75, *numbers).gives((-2.0, 3.0))  # and so does the empty bin from -3 to -2
 
 
 @percentile_range.check("a bin with more than what may go stays")
@@ -506,10 +544,7 @@ def _():
 
 @percentile_range.check("before any number came there is no range")
 def _():
-    def range_of_nothing():
-        return quantization.PercentileObserver(75, bins=8).range()
-
-    raises(RuntimeError, range_of_nothing)
+    raises(RuntimeError, quantization.PercentileObserver(75, bins=8).range)
 
 
 int8_rows = exercises.add(
@@ -557,6 +592,11 @@ int8_rows = exercises.add(
             "q - zero_point is computed as int8, where large differences wrap around: make q float first.",
         ),
         swap("out *= self.of_rows(self.scale, index)", "pass", "The steps are not multiplied by the scale."),
+        swap(
+            "new_or_buffer(key, q.shape, q)",
+            "new_or_buffer(None, q.shape, q)",
+            "The key is not used: with one, new_or_buffer gives the same memory again.",
+        ),
     ),
 )
 
@@ -571,6 +611,14 @@ def int8_weight(values, scale, zero_point=None):
     if zero_point is not None:
         stored.zero_point.array[...] = zero_point
     return stored
+
+
+def reuses_memory(stored):
+    """Whether rows(…) gives the same memory twice: without a key, and with one."""
+    return [
+        bool(np.shares_memory(stored.rows(slice(None), key), stored.rows(slice(None), key)))
+        for key in (None, "key")
+    ]
 
 
 def seen_rows(words, array):
@@ -618,6 +666,14 @@ def _():
     see("values after rows(…)", stored.values.array.ravel()).gives(np.arange(12, dtype=np.int8))
 
 
+@int8_rows.check("new memory without a key, the same buffer with one")
+def _():
+    seen = see(
+        "a second call gives the same memory: without a key, with one", reuses_memory(int8_weight([[1]], [1]))
+    )
+    seen.gives([False, True])
+
+
 quantized_linear = exercises.add(
     "quantized_linear",
     prompt=(
@@ -656,6 +712,14 @@ quantized_linear = exercises.add(
             """,
             "These are the stored integers; weight.rows makes numbers of them, with scale and zero point.",
         ),
+        wrong(
+            """
+            def quantized_linear(input, weight, bias=None):
+                out = input @ weight.values.array.astype(np.float32).T * weight.scale.array
+                return out if bias is None else out + bias
+            """,
+            "This forgets the zero point, and 4 bits have no values: weight.rows gives the numbers of both.",
+        ),
         swap(
             "return out.reshape(*input.shape[:-1], outputs)",
             "return out",
@@ -687,6 +751,15 @@ def _():
         "quantized_linear of x (2, 2), W (3, 2) and b [1, 2, 3]",
         quantization.quantized_linear(tensor(x), weight, tensor(bias)),
     ).gives(dense(x, weight, bias), atol=1e-5)
+
+
+@quantized_linear.check("a weight with zero points")
+def _():
+    weight = int8_weight([[1, 2], [3, 4]], [1.0, 0.5], [1, 2])
+    words = "W = [[0, 1], [0.5, 1]]: quantized_linear([[1, 10]], W)"
+    see(words, quantization.quantized_linear(tensor(float32s(1, 10).reshape(1, 2)), weight)).gives(
+        float32s(10, 10.5).reshape(1, 2)
+    )
 
 
 @quantized_linear.check("any leading dimensions, none too")
@@ -772,6 +845,13 @@ def _():
     ).gives(float32s(1, -2, 3, -8).reshape(1, 4))
 
 
+@int4_rows.check("a scale that float16 cannot multiply exactly")
+def _():
+    stored, numbers = int4_weight([[3, -7, 5, 1]], [[0.1]], 4), float32s(3, -7, 5, 1).reshape(1, 4)
+    expected = numbers * np.float32(np.float16(0.1))
+    seen_rows("3, -7, 5, 1 with the scale 0.1: rows(slice(None))", stored.rows(slice(None))).gives(expected)
+
+
 @int4_rows.check("each group has its scale, each row its groups")
 def _():
     numbers = [[1, -2, 3, -4, 5, -6, 7, -8], [2, 2, 2, 2, -1, -1, -1, -1], [0, 1, 0, 1, 0, 1, 0, 1]]
@@ -792,6 +872,12 @@ def _():
     seen_rows("a weight (2, 3), group_size 2: rows(slice(None))", stored.rows(slice(None))).gives(expected)
     for _ in range(2):
         seen_rows("rows(slice(None), 'key')", stored.rows(slice(None), "key")).gives(expected)
+
+
+@int4_rows.check("new memory without a key, the same buffer with one")
+def _():
+    memory = reuses_memory(int4_weight([[1, 2]], [[1.0]], 2))
+    see("a second call gives the same memory: without a key, with one", memory).gives([False, True])
 
 
 calibrate = exercises.add(
@@ -831,6 +917,11 @@ calibrate = exercises.add(
             "if not count:",
             "if False:",
             "Without batches the observers have seen nothing: raise a ValueError.",
+        ),
+        swap(
+            "with no_grad():",
+            "if True:",
+            "The model records a history for gradients that nobody asks for: no_grad is missing.",
         ),
         swap(
             "layers_to_quantize(model).items() if type(layer) in (Linear, Conv2d)",
@@ -912,6 +1003,22 @@ def _():
     see("the model is in training mode, as before", model.training and model[0].training).gives(True)
 
 
+class Noting(quantization.MinMaxObserver):
+    """Notes whether gradients are recorded while it observes."""
+
+    def observe(self, x):
+        super().observe(x)
+        self.recorded = is_grad_enabled()
+
+
+@calibrate.check("without gradients")
+def _():
+    batches = [tensor(float32s(1, 2).reshape(1, 2))]
+    observers = quantization.calibrate(small_model(), batches, Noting)
+    recorded = {path: observer.recorded for path, observer in observers.items()}
+    see("whether gradients were recorded, layer by layer", recorded).gives({"0": False, "2": False})
+
+
 @calibrate.check("convolutions are observed, embeddings are not, and the observer is the caller's")
 def _():
     model = Sequential(Embedding(5, 2), layer_with([[1, 2]]))
@@ -934,6 +1041,7 @@ def _():
 @calibrate.check("no batches are an error")
 def _():
     raises(ValueError, quantization.calibrate, small_model(), [])
+    raises(ValueError, quantization.calibrate, small_model(), iter([]))
 
 
 quantize = exercises.add(

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 
 from tinytorch.core import transformers
+from tinytorch.core.autograd import is_grad_enabled
 from tinytorch.core.layers import Module, Parameter, fill
 from tinytorch.core.optimizers import SGD
-from tinytorch.core.tensor import Generator, add, mul, tensor
+from tinytorch.core.tensor import Generator, add, manual_seed, mul, tensor
 
-from ..checking import Exercises, call, gradients, see, swap, wrong
+from ..checking import Exercises, call, gradients, raises, see, swap, wrong
 from .attention import Kept
 
 exercises = Exercises("transformers")
@@ -39,19 +40,18 @@ normalized_rows = exercises.add(
     "normalized_rows",
     prompt=(
         "Return (x - mean) / sqrt(variance + eps) * weight + bias, or x / sqrt(mean of squares + eps) "
-        "* weight + bias if not `centered`, in the input's shape and dtype. Mean and variance (biased: "
-        "divided by the size) are taken over the last `dims` dimensions, all of which make one row. "
-        "weight and bias have the shape of these dimensions; each may be None. Leave in rows.mean each "
-        "row's mean (0 if not centered) and in rows.factor its 1 / sqrt(variance + eps), both of shape "
-        "(number of rows, 1)."
+        "* weight + bias if not `centered`, in the input's shape and dtype; the input stays as it is. Mean "
+        "and variance (the mean of the squared distances) are taken over the last `dims` dimensions, all "
+        "of which make one row. weight and bias have the shape of these dimensions; each may be None. "
+        "Leave in rows.mean each row's mean (0 if not centered) and in rows.factor its 1 / sqrt(variance "
+        "+ eps), both of shape (number of rows, 1)."
     ),
     hints=(
         "Make the input two-dimensional first: one row for each position, all last dimensions side by "
-        "side. Then both statistics are means along axis 1.",
+        "side. Then both statistics are means along axis 1. No tile and no thread is needed.",
         "`x = input.reshape(-1, size)`, size = math.prod(input.shape[-dims:]); `x.mean(1, "
-        "keepdims=True)` broadcasts back. The variance is the mean of the squared distances.",
-        "Shape back at the end, then multiply by weight and add bias where they are there. No tile and "
-        "no thread is needed.",
+        "keepdims=True)` broadcasts back.",
+        "Shape back at the end, then multiply by weight and add bias where they are there.",
     ),
     mistakes=(
         wrong(
@@ -113,20 +113,49 @@ normalized_rows = exercises.add(
             """,
             "The learned weight and bias are not used.",
         ),
+        wrong(
+            """
+            def normalized_rows(input, weight, bias, dims, eps, centered, rows):
+                x = input.reshape(-1, math.prod(input.shape[-dims:]))
+                rows.mean = x.mean(1, keepdims=True) if centered else np.zeros_like(x[:, :1])
+                variance = (x * x).mean(1, keepdims=True) - rows.mean**2
+                rows.factor = 1 / np.sqrt(variance + eps)
+                out = ((x - rows.mean) * rows.factor).reshape(input.shape)
+                out = out if weight is None else out * weight
+                return out if bias is None else out + bias
+            """,
+            "The mean of the squares minus the square of the mean: far from 0 two large numbers are "
+            "subtracted, and rounding is all that is left.",
+        ),
+        wrong(
+            """
+            def normalized_rows(input, weight, bias, dims, eps, centered, rows):
+                x = input.reshape(-1, math.prod(input.shape[-dims:]))
+                rows.mean = x.mean(1, keepdims=True) if centered else np.zeros_like(x[:, :1])
+                x -= rows.mean
+                rows.factor = 1 / np.sqrt((x**2).mean(1, keepdims=True) + eps)
+                out = (x * rows.factor).reshape(input.shape)
+                out = out if weight is None else out * weight
+                return out if bias is None else out + bias
+            """,
+            "The mean is subtracted from the input itself: a reshape shares its memory.",
+        ),
     ),
 )
 
 
 def check_norm(x, weight=None, bias=None, dims=1, eps=1e-5, centered=True):
     rows: Any = transformers.Statistics()
-    given = [None if p is None else tensor(p) for p in (weight, bias)]
+    given, x_given = [None if p is None else tensor(p) for p in (weight, bias)], tensor(x)
     what = "layer_norm" if centered else "rms_norm"
     words = f"{what} of {x.tolist() if x.size <= 4 else x.shape}, dims={dims}, eps={eps}"
     out, mean, factor = norm_by_formula(x, weight, bias, dims, eps, centered)
-    found = transformers.normalized_rows(tensor(x), *given, dims, eps, centered, rows)
+    words += ", no weight" if weight is None and bias is not None else ""
+    found = transformers.normalized_rows(x_given, *given, dims, eps, centered, rows)
     see(words, found).gives(tensor(single(out)), atol=1e-5)
-    see(f"{words}: rows.mean", rows.mean).gives(single(mean))
-    see(f"{words}: rows.factor", rows.factor).gives(single(factor))
+    see(f"{words}: rows.mean", rows.mean).gives(mean.tolist())
+    see(f"{words}: rows.factor", rows.factor).gives(factor.tolist())
+    see(f"{words}: the input afterwards", x_given).gives(tensor(x))
 
 
 @normalized_rows.check("a row of four gets mean 0 and variance 1")
@@ -142,6 +171,16 @@ def _():
 @normalized_rows.check("weight and bias, and any number of dimensions in front")
 def _():
     check_norm(grid(2, 3, 4), grid(4, seed=1), grid(4, seed=2))
+
+
+@normalized_rows.check("a bias without a weight")
+def _():
+    check_norm(grid(3, 4), None, grid(4, seed=2))
+
+
+@normalized_rows.check("a mean far from 0")
+def _():
+    check_norm(single([[10001.0, 10002.0, 10003.0, 10006.0]]))
 
 
 @normalized_rows.check("without centering: rms_norm")
@@ -219,6 +258,20 @@ norm_gradients = exercises.add(
             """,
             "The weight was multiplied with the normalized x, f (x - m): so its gradient is the sum of "
             "g times that.",
+        ),
+        wrong(
+            """
+            def norm_gradients(g, input, weight, dims, centered, rows):
+                shape = input.shape[-dims:]
+                x, g = (a.reshape(-1, math.prod(shape)) for a in (input, g))
+                d = g if weight is None else g * weight.reshape(-1)
+                f, hat = rows.factor, (x - rows.mean) * rows.factor
+                d_input = f * (d - hat * (d * hat).mean(1, keepdims=True))
+                if centered:
+                    d_input -= f * d.mean(1, keepdims=True)
+                return d_input.reshape(input.shape), (d * hat).sum(0).reshape(shape), d.sum(0).reshape(shape)
+            """,
+            "d_weight and d_bias are sums of g itself; only d_input takes g * weight.",
         ),
     ),
 )
@@ -466,13 +519,18 @@ reset = exercises.add(
             "default_generator",
             "`generator` is not used: the same seed has to give the same weights.",
         ),
+        swap(
+            "(generator or default_generator)",
+            "(generator or Generator())",
+            "Without a generator the numbers come from default_generator, which manual_seed seeds.",
+        ),
     ),
 )
 
 
 def drawn_gpt():
     """Every number of it is 7, then drawn anew with seed 1."""
-    model = transformers.GPT(config(vocab_size=60, n_layer=2, n_embd=16))
+    model = transformers.GPT(config(vocab_size=60, n_layer=2, n_embd=32))
     for p in model.parameters():
         fill(p, 7)
     model.reset_parameters(Generator(1))
@@ -483,7 +541,7 @@ def drawn_gpt():
 def _():
     for name, p in drawn_gpt().named_parameters():
         if p.ndim > 1 and p.array.size >= 256 and "c_proj" not in name:
-            seen = see(f"the deviation of {name}", float(p.array.std()))
+            seen = see(f"the deviation of {name}", round(float(p.array.std()), 3))
             seen.satisfies(0.017 < seen.value < 0.023, "about 0.02")
 
 
@@ -491,8 +549,15 @@ def _():
 def _():
     for name, p in drawn_gpt().named_parameters():
         if "c_proj.weight" in name:
-            seen = see(f"the deviation of {name}, n_layer=2", float(p.array.std()))
+            seen = see(f"the deviation of {name}, n_layer=2", round(float(p.array.std()), 3))
             seen.satisfies(0.0085 < seen.value < 0.0115, "about 0.01")
+
+
+@reset.check("the numbers are normal, so one in twenty is beyond 0.04")
+def _():
+    share = float((np.abs(drawn_gpt().transformer.wte.weight.array) > 0.04).mean())
+    seen = see("the share of wte.weight beyond 0.04", share)
+    seen.satisfies(0.02 < share < 0.08, "about 0.05")
 
 
 @reset.check("biases become 0, the norms' weights stay")
@@ -507,6 +572,16 @@ def _():
 def _():
     first, second = (drawn_gpt().transformer.wte.weight.array[0, :4] for _ in range(2))
     see("wte.weight[0, :4], drawn a second time with seed 1", second).gives(first)
+
+
+@reset.check("without a generator manual_seed decides")
+def _():
+    model, found = transformers.GPT(config()), []
+    for _ in range(2):
+        manual_seed(1)
+        model.reset_parameters()
+        found.append(model.transformer.wte.weight.array[0].copy())
+    see("wte.weight[0], drawn a second time after manual_seed(1)", found[1]).gives(found[0])
 
 
 gpt = exercises.add(
@@ -547,6 +622,16 @@ gpt = exercises.add(
             "x = block(x)",
             "The blocks do not get their caches.",
         ),
+        swap(
+            "x = self.transformer.drop(x)",
+            "pass",
+            "drop is left out: the sum of the vectors goes through it before the first block.",
+        ),
+        swap(
+            "past = self.past(cache, length)",
+            "past = 0 if cache is None else len(cache[0])",
+            "self.past is not asked, so that nothing refuses a sequence that is too long.",
+        ),
     ),
 )
 
@@ -563,7 +648,7 @@ def logits_of(model, ids):
     x = model.transformer.wte.weight.array[ids]
     if "wpe" in model.transformer:
         x = x + model.transformer.wpe(ids.shape[1], 0).array
-    x = tensor(single(x))
+    x = model.transformer.drop(tensor(single(x)))
     for each in model.transformer.h:
         x = each(x)
     return single(model.transformer.ln_f(x).array @ model.lm_head.weight.array.T)
@@ -597,6 +682,19 @@ def _():
     parts = [model(tensor(part), cache=caches)[0].array for part in (ids[:, :2], ids[:, 2:])]
     see("the logits of 2 tokens, then of 1", np.concatenate(parts, 1)).gives(logits_of(model, ids), atol=1e-5)
     see("how many positions the caches hold", [len(cache) for cache in caches]).gives([3, 3])
+
+
+@gpt.check("drop stands before the blocks")
+def _():
+    model, ids = filled_gpt(), np.array([[1, 1, 4]])
+    model.transformer["drop"] = Plain(2, 1)
+    found = model(tensor(ids))[0]
+    see("the logits, with a drop that makes 2 x + 1", found).gives(tensor(logits_of(model, ids)), atol=1e-5)
+
+
+@gpt.check("more than block_size ids are refused")
+def _():
+    raises(ValueError, filled_gpt(positions="rotary").forward, tensor([[1, 1, 4, 2]]), says="block_size")
 
 
 num_parameters = exercises.add(
@@ -774,10 +872,10 @@ def _():
 sample = exercises.add(
     "sample",
     prompt=(
-        "Draw one id for each row of logits, an array (B, V), and return an array (B,). temperature 0 "
-        "takes the most probable; otherwise the probabilities are softmax(logits / temperature). top_k "
-        "draws only from the k most probable; top_p only from the fewest most probable that together "
-        "reach p. Random numbers come from `generator.numpy`, or default_generator's."
+        "Draw one id for each row of logits, an array (B, V) that stays as it is, and return an array "
+        "(B,). temperature 0 takes the most probable; otherwise the probabilities are softmax(logits / "
+        "temperature). top_k draws only from the k most probable; top_p only from the fewest most probable "
+        "that together reach p. Random numbers come from `generator.numpy`, or default_generator's."
     ),
     hints=(
         "Sort each row, the most probable first: then top_k and top_p both keep a beginning of the row.",
@@ -808,15 +906,32 @@ sample = exercises.add(
             "default_generator",
             "`generator` is not used: the same seed has to give the same ids.",
         ),
+        swap(
+            "(generator or default_generator)",
+            "(generator or Generator())",
+            "Without a generator the numbers come from default_generator, which manual_seed seeds.",
+        ),
+        swap(
+            " * reached[:, -1:]",
+            "",
+            "After top_k and top_p the probabilities no longer sum to 1: draw from 0 to their sum, or divide "
+            "by it.",
+            ("(p > 0).sum(-1, keepdims=True) - 1", "p.shape[1] - 1"),
+        ),
+        swap(
+            "scaled = (logits - logits.max(-1, keepdims=True)).astype(np.float64) / temperature",
+            "logits /= temperature\n    scaled = (logits - logits.max(-1, keepdims=True)).astype(np.float64)",
+            "The logits that came in are changed: `logits / temperature` makes new ones.",
+        ),
     ),
 )
 
-LOGITS = np.log([[1.0, 4.0, 2.0]]).astype(np.float32)  # shares 1/7, 4/7, 2/7
+LOGITS = np.log([[1.0, 8.0, 4.0, 3.0]]).astype(np.float32)  # shares 1/16, 8/16, 4/16, 3/16
 
 
 def shares_drawn(**settings):
     drawn = transformers.sample(np.repeat(LOGITS, 4000, 0), generator=Generator(3), **settings)
-    return np.bincount(np.asarray(drawn), minlength=3) / 4000
+    return np.bincount(np.asarray(drawn), minlength=4) / 4000
 
 
 @sample.check("temperature 0 takes the most probable of each row")
@@ -825,23 +940,26 @@ def _():
     call(transformers.sample, logits, temperature=0).gives(np.array([1, 0]))
 
 
-@sample.check("4,000 draws have the shares 1/7, 4/7, 2/7")
+@sample.check("4,000 draws have the shares 1/16, 8/16, 4/16, 3/16")
 def _():
-    see("shares of the ids 0, 1, 2", shares_drawn()).gives([1 / 7, 4 / 7, 2 / 7], rtol=0, atol=0.04)
+    seen = see("shares of the ids 0 to 3", shares_drawn())
+    seen.gives([1 / 16, 8 / 16, 4 / 16, 3 / 16], rtol=0, atol=0.04)
     seen = see("shares at temperature 0.5", shares_drawn(temperature=0.5))
-    seen.gives([1 / 21, 16 / 21, 4 / 21], rtol=0, atol=0.04)
+    seen.gives([1 / 90, 64 / 90, 16 / 90, 9 / 90], rtol=0, atol=0.04)
 
 
 @sample.check("top_k draws from the k most probable")
 def _():
-    see("shares with top_k=2", shares_drawn(top_k=2)).gives([0.0, 2 / 3, 1 / 3], rtol=0, atol=0.04)
-    see("shares with top_k=1", shares_drawn(top_k=1)).gives([0.0, 1.0, 0.0])
+    see("shares with top_k=2", shares_drawn(top_k=2)).gives([0.0, 2 / 3, 1 / 3, 0.0], rtol=0, atol=0.04)
+    see("shares with top_k=1", shares_drawn(top_k=1)).gives([0.0, 1.0, 0.0, 0.0])
 
 
 @sample.check("top_p draws from those that together reach p")
 def _():
-    see("shares with top_p=0.7", shares_drawn(top_p=0.7)).gives([0.0, 2 / 3, 1 / 3], rtol=0, atol=0.04)
-    see("shares with top_p=0.5", shares_drawn(top_p=0.5)).gives([0.0, 1.0, 0.0])
+    see("shares with top_p=0.7", shares_drawn(top_p=0.7)).gives([0.0, 2 / 3, 1 / 3, 0.0], rtol=0, atol=0.04)
+    see("shares with top_p=0.4", shares_drawn(top_p=0.4)).gives([0.0, 1.0, 0.0, 0.0])
+    found = shares_drawn(top_p=0.7, temperature=0.5)
+    see("shares with top_p=0.7, temperature=0.5", found).gives([0.0, 1.0, 0.0, 0.0])
 
 
 @sample.check("large logits do not overflow")
@@ -856,19 +974,36 @@ def _():
     see("the ids drawn a second time with seed 4", second).gives(first)
 
 
+@sample.check("without a generator manual_seed decides")
+def _():
+    found = []
+    for _ in range(2):
+        manual_seed(4)
+        found.append(transformers.sample(np.zeros((8, 50), np.float32)))
+    see("the ids drawn a second time after manual_seed(4)", found[1]).gives(found[0])
+
+
+@sample.check("the logits stay as they are")
+def _():
+    logits = single([[0.0, 2.0, 1.0]])
+    transformers.sample(logits, temperature=0.5, top_k=2, top_p=0.9)
+    see("the logits afterwards", logits).gives(single([[0.0, 2.0, 1.0]]))
+
+
 generate = exercises.add(
     "generate",
     prompt=(
-        "Append up to max_new_tokens ids to idx (B, T), a Tensor, and return all of them. Each time "
-        "the model, which returns (logits, loss), sees at most the last block_size ids, without "
-        "history (no_grad) and in evaluation; `sample` draws from the logits of the last position. A "
-        "sequence in which a stop token came is filled up with it, and when all have ended, writing "
-        "stops. At the end the model is in training again if it was. With a cache, feed every id once: "
-        "first idx, then only the new ones."
+        "Append up to max_new_tokens ids to idx (B, T), a Tensor, and return all of them. check_generate "
+        "checks the arguments; a generator may be a seed, an int. Each time the model, which returns "
+        "(logits, loss), sees at most the last block_size ids, without history (no_grad) and in "
+        "evaluation; `sample` draws from the logits of the last position. A sequence to which a stop token "
+        "was appended is filled up with it, and when all have ended, writing stops. At the end the model "
+        "is in training again if it was. With a cache, feed every id once: first idx, then only the new "
+        "ones."
     ),
     hints=(
-        "A loop: logits of the ids so far, one new id for each row, append it. `check_generate` checks "
-        "the arguments; an int as generator becomes `Generator(seed)`.",
+        "A loop: logits of the ids so far, one new id for each row, append it. A seed becomes "
+        "`Generator(seed)` once, before it.",
         "`sample(logits[:, -1].array, temperature, top_k, top_p, generator)` gives (B,); `cat([idx, "
         "wrap(new[:, None])], 1)` appends it, in the dtype of idx.",
         "Keep a bool for each row: has it ended? Where it has, the new id is the row's last one again. "
@@ -902,23 +1037,50 @@ generate = exercises.add(
             "fed = idx",
             "With a cache all ids are fed again each time; the cache knows all but the new ones.",
         ),
+        swap(
+            "np.zeros(len(idx), bool), list(stop_tokens)",
+            "np.isin(idx.array, list(stop_tokens)).any(1), list(stop_tokens)",
+            "A stop token in the text that came ends nothing; only one that was appended does.",
+        ),
+        swap("generator = Generator(generator)", "generator = None", "The seed is not used."),
+        swap(
+            "generator = Generator(generator)",
+            "pass",
+            "The seed begins anew with each id, so that each is drawn with the same random numbers: make the "
+            "Generator once, before the loop.",
+            (
+                "top_p, generator)  #",
+                "top_p, Generator(generator) if type(generator) is int else generator)  #",
+            ),
+        ),
+        swap(
+            "check_generate(idx, max_new_tokens, temperature, top_k, top_p)",
+            "pass",
+            "The arguments are not checked: check_generate does it.",
+        ),
+        swap(
+            "with no_grad():",
+            "if True:",
+            "The model records a history that nobody needs: no_grad is missing.",
+        ),
     ),
 )
 
 
 class Counting(Module):
-    """After each id comes the next one, surely; notes what it was asked."""
+    """After each id comes the next one, surely, or if not `sure`, any; notes what it was asked."""
 
-    def __init__(self, block_size=4):
+    def __init__(self, block_size=4, sure=True):
         super().__init__()
-        self.config = config(vocab_size=10, block_size=block_size)
-        self.asked, self.modes, self.caches = [], [], []
+        self.config, self.sure = config(vocab_size=10, block_size=block_size), sure
+        self.asked, self.modes, self.recorded, self.caches = [], [], [], []
 
     def forward(self, idx, targets=None, cache=None):
         self.asked.append(idx.shape[1])
         self.modes.append(self.training)
+        self.recorded.append(is_grad_enabled())
         self.caches.append(cache)
-        return tensor(100 * np.eye(10, dtype=np.float32)[(idx.array + 1) % 10]), None
+        return tensor(100 * self.sure * np.eye(10, dtype=np.float32)[(idx.array + 1) % 10]), None
 
 
 def ids(*rows):
@@ -945,6 +1107,29 @@ def _():
 def _():
     found = transformers.generate(Counting(), ids([1], [3]), 8, stop_tokens=(4,))
     see("stop_tokens=(4,) after [1] and [3]", found).gives(ids([1, 2, 3, 4], [3, 4, 4, 4]))
+    found = transformers.generate(Counting(), ids([4]), 2, stop_tokens=(4,))
+    see("stop_tokens=(4,) after [4], max_new_tokens=2", found).gives(ids([4, 5, 6]))
+
+
+@generate.check("a seed does what its Generator does")
+def _():
+    texts = [
+        transformers.generate(Counting(sure=False), ids([1]), 8, generator=generator)
+        for generator in (Generator(3), 3)
+    ]
+    see("what follows [1], drawn with 3", texts[1]).gives(texts[0], note="That is what Generator(3) gives.")
+
+
+@generate.check("the arguments are checked")
+def _():
+    raises(ValueError, transformers.generate, Counting(), ids([1]), -1, says="max_new_tokens")
+
+
+@generate.check("without history")
+def _():
+    model = Counting()
+    transformers.generate(model, ids([1]), 2)
+    see("whether gradients were recorded at each call", model.recorded).gives([False, False])
 
 
 @generate.check("the model is in evaluation meanwhile, and afterwards as it was")
@@ -1027,10 +1212,10 @@ def _():
 
 @warmup.check("down to min_lr, for each group")
 def _():
-    found = rates((4, 5, 6, 8, 9), 1.0, 0.5, warmup=4, total=8, min_lr=0.1)
+    found = rates((0, 4, 5, 6, 8, 9), 1.0, 0.5, warmup=4, total=8, min_lr=0.1)
     height = (1 + math.cos(math.pi / 4)) / 2
-    want = [[1.0, 0.5], [0.1 + 0.9 * height, 0.1 + 0.4 * height], [0.55, 0.3], [0.1, 0.1], [0.1, 0.1]]
-    see("rates of two groups at steps 4, 5, 6, 8, 9, min_lr=0.1", found).gives(want)
+    want = [[0.2, 0.1], [1.0, 0.5], [0.1 + 0.9 * height, 0.1 + 0.4 * height], [0.55, 0.3]]
+    see("rates of two groups at steps 0, 4, 5, 6, 8, 9, min_lr=0.1", found).gives([*want, *[[0.1, 0.1]] * 2])
 
 
 @warmup.check("no warm-up at all")
