@@ -251,10 +251,10 @@ def _():
 
 @measure.check("calls to warm up do not count")
 def _():
-    timing, calls = measured([100.0, 50.0, 1.0], repeat=4, warm_up=2)
-    see("calls of 100 s and 50 s to warm up, then of 1 s", [float(s) for s in timing]).gives([1.0, 1.0, 1.0])
-    seen = see("how often the function was called, repeat=4, warm_up=2", calls)
-    seen.satisfies(calls == 6 or (calls > 6 and sys.platform == "emscripten"), "6")
+    timing, calls = measured([100.0, 75.0, 50.0, 25.0, 1.0], repeat=5, warm_up=4)
+    see("4 slow calls to warm up, then calls of 1 s", [float(s) for s in timing]).gives([1.0, 1.0, 1.0])
+    seen = see("how often the function was called, repeat=5, warm_up=4", calls)
+    seen.satisfies(calls == 9 or (calls > 9 and sys.platform == "emscripten"), "9")
 
 
 @measure.check("a repeat below 1 is an error")

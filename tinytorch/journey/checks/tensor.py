@@ -125,7 +125,7 @@ def _():
 @new_tensor.check("the argument dtype decides")
 def _():
     call(tensor, [1, 2], dtype=np.dtype("float64")).gives(np.array([1.0, 2.0]))
-    call(tensor, [2.0**24 + 1], dtype=np.dtype("int64")).gives(np.array([2**24 + 1]))
+    call(tensor, [2.0**24 + 1], dtype=np.dtype("int64")).gives(np.array([2**24 + 1], np.int64))
 
 
 @new_tensor.check("the numbers are copied")
