@@ -142,7 +142,7 @@ class Embedding(Module):
 
 
 def frequencies(dim, base):
-    """base^(-2i/dim) for i from 0 to dim/2: a turn a step, slower and slower to 1/base. float64, (dim/2,)"""
+    """base^(-2i/dim) for i from 0 to dim/2 - 1: radians a step, from 1 to almost 1/base. float64, (dim/2,)"""
     if dim % 2:
         raise ValueError(f"positions come in pairs, so their size is even; {dim} came")
     return base ** (-np.arange(0, dim, 2) / max(dim, 1))

@@ -389,7 +389,7 @@ class BPETokenizer(Tokenizer):
         return ids
 
     def encode_chunk(self, chunk):
-        """A chunk's ids: the pair of the lowest rank is joined first, the leftmost of several."""
+        """A chunk's ids: its own if it is a token; else pairs are joined by rank, the leftmost of several."""
         ranks, n = self.ranks, len(chunk)
         if chunk in ranks:
             return [ranks[chunk]]

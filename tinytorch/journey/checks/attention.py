@@ -7,7 +7,7 @@ import numpy as np
 from tinytorch.core import attention
 from tinytorch.core.embeddings import apply_rotary
 from tinytorch.core.layers import fill
-from tinytorch.core.tensor import cat, tensor
+from tinytorch.core.tensor import Generator, cat, tensor
 
 from ..checking import Exercises, call, gradients, see, swap, wrong
 
@@ -74,6 +74,16 @@ causal_mask = exercises.add(
             "past - window, dtype",
             "past - window - 1, dtype",
             "A window of w shows w positions, the query's own included; this shows one more.",
+        ),
+        swap(
+            "past - window, dtype",
+            "-window, dtype",
+            "The window is counted from i; query i stands at position past + i.",
+        ),
+        swap(
+            "np.tri(length, past + length, past, dtype=bool_)",
+            "~np.tri(length, past + length, past - 1, dtype=bool_)",
+            "The mask is the wrong way round: a query sees what comes later, and not what came before.",
         ),
     ),
 )
@@ -142,6 +152,39 @@ masked_softmax = exercises.add(
             "This sums along the first dimension; the shares of one query, the last dimension, have to "
             "sum to 1.",
         ),
+        wrong(
+            """
+            def masked_softmax(input):
+                largest = input.max()
+                e = np.exp(input - (0 if largest == -inf else largest))
+                total = e.sum(-1, keepdims=True)
+                return e / np.where(total == 0, 1, total)
+            """,
+            "The largest number of all is subtracted; far below it, a whole row of exp is 0. Subtract each "
+            "row's own.",
+        ),
+        wrong(
+            """
+            def masked_softmax(input):
+                largest = np.maximum(input.max(-1, keepdims=True), 0)
+                e = np.exp(input - largest)
+                total = e.sum(-1, keepdims=True)
+                return e / np.where(total == 0, 1, total)
+            """,
+            "A row of large negative scores becomes zeros, as exp of each is 0: subtract 0 only in a row of "
+            "-inf.",
+        ),
+        wrong(
+            """
+            def masked_softmax(input):
+                largest = input.max(-1, keepdims=True)
+                input -= np.where(largest == -inf, 0, largest)
+                e = np.exp(input)
+                total = e.sum(-1, keepdims=True)
+                return e / np.where(total == 0, 1, total)
+            """,
+            "The scores are changed in place: input -= … writes into the caller's array.",
+        ),
     ),
 )
 
@@ -162,6 +205,11 @@ def _():
 @masked_softmax.check("large scores do not overflow")
 def _():
     call(attention.masked_softmax, tensor(single([[1000.0, 1000.0]]))).gives([[0.5, 0.5]])
+    x = tensor(single([[-1000.0, -1000.0]]))
+    call(attention.masked_softmax, x).gives([[0.5, 0.5]])
+    see("the scores afterwards", x).gives([[-1000.0, -1000.0]])
+    x = tensor(single([[1000.0, 1000.0], [0.0, 0.0]]))
+    call(attention.masked_softmax, x).gives([[0.5, 0.5], [0.5, 0.5]])
 
 
 @masked_softmax.check("any number of dimensions in front")
@@ -210,6 +258,16 @@ attention_scores = exercises.add(
             "np.tri(*scores.shape[-2:], 1, dtype=bool_)",
             "With is_causal each query sees one key too many: the one after its own.",
         ),
+        swap(
+            "mask = np.tri(*scores.shape[-2:], dtype=bool_)",
+            "T, S = scores.shape[-2:]\n        mask = np.tri(T, S, S - T, dtype=bool_)",
+            "With is_causal the last query sees all keys here; query i sees keys 0 to i, whatever S is.",
+        ),
+        swap(
+            "    if attn_mask is not None:",
+            "    elif attn_mask is not None:",
+            "With is_causal the attn_mask has no effect; both hide keys.",
+        ),
     ),
 )
 
@@ -242,6 +300,16 @@ def _():
     q = k = tensor(single([[1.0], [2.0], [3.0]]))
     expected = [[1.0, -math.inf, -math.inf], [2.0, 4.0, -math.inf], [3.0, 6.0, 9.0]]
     call(attention.attention_scores, q, k, is_causal=True).gives(expected)
+    few = [[1.0, -math.inf, -math.inf], [2.0, 4.0, -math.inf]]
+    call(attention.attention_scores, q[:2], k, is_causal=True).gives(few)
+
+
+@attention_scores.check("is_causal and a mask hide keys together")
+def _():
+    q = k = tensor(single([[1.0], [2.0]]))
+    mask = tensor(np.array([False, True]))
+    expected = [[-math.inf, -math.inf], [-math.inf, 4.0]]
+    call(attention.attention_scores, q, k, mask, is_causal=True).gives(expected)
 
 
 @attention_scores.check("gradients flow to queries and keys")
@@ -287,6 +355,23 @@ mixed = exercises.add(
             "mixed = weights @ v[:, columns]",
             "Only the last block's values are kept: add those of each block.",
         ),
+        swap(
+            "np.maximum(scores.max(-1, keepdims=True), largest)",
+            "np.maximum(scores.max(), largest)",
+            "One largest score serves all queries; where another query's scores are far below it, exp is 0. "
+            "Each query has its own.",
+        ),
+        swap(
+            "(-inf if shifted else 0)",
+            "0",
+            "The largest score begins at 0; of a query whose scores are all far below that, exp is 0. Begin "
+            "with -inf.",
+        ),
+        swap(
+            "np.exp(before - largest)",
+            "np.exp(largest - before)",
+            "The factor is upside down: it is exp(before - now), which is below 1.",
+        ),
     ),
 )
 
@@ -298,12 +383,13 @@ def check_mixed(q, k, v, blocks, shifted, is_causal=False):
     largest, total, sums = tiles.mixed(q, k, v, rows, blocks, memory, shifted)
     mask = np.tri(q.shape[1], k.shape[1], first, dtype=bool) if is_causal else None
     words = f"blocks {', '.join(f'{b.start} to {b.stop}' for b in blocks)} of keys, shifted={shifted}"
-    see(f"Tiles.mixed, {words}: values / weights", sums / total).gives(single(by_formula(q, k, v, mask, 1.0)))
+    expected = by_formula(q, k, v, mask, 1.0).tolist()
+    see(f"Tiles.mixed, {words}: values / weights", sums / total).gives(expected)
     scores = q.astype(np.float64) @ k.astype(np.float64).swapaxes(1, 2)
     scores = scores if mask is None else np.where(mask, scores, -math.inf)
     most = scores.max(-1, keepdims=True)
     logs = most + np.log(np.exp(scores - most).sum(-1, keepdims=True))
-    see(f"Tiles.mixed, {words}: m + log(sum of weights)", largest + np.log(total)).gives(single(logs))
+    see(f"Tiles.mixed, {words}: m + log(sum of weights)", largest + np.log(total)).gives(logs.tolist())
 
 
 @mixed.check("two blocks of one key each, without a shift")
@@ -320,8 +406,9 @@ def _():
 
 @mixed.check("scores of a thousand do not overflow")
 def _():
-    q, k = single([[[100.0], [-100.0]]]), single([[[10.0], [10.01], [9.99]]])
-    check_mixed(q, k, single([[[1.0], [2.0], [4.0]]]), [slice(0, 2), slice(2, 3)], True)
+    k, v = single([[[10.0], [10.01], [9.99]]]), single([[[1.0], [2.0], [4.0]]])
+    for q in ([[0.0], [100.0]], [[100.0], [-100.0]]):
+        check_mixed(single([q]), k, v, [slice(0, 2), slice(2, 3)], True)
 
 
 @mixed.check("several heads, and later keys hidden")
@@ -336,8 +423,8 @@ sdpa = exercises.add(
     prompt=(
         "Return softmax(Q K^T / sqrt(d)) V: query (..., T, d), key (..., S, d), value (..., S, e) give "
         "(..., T, e). The masks, is_causal and scale mean what they mean in attention_scores. Of the "
-        "weights, a share of `dropout_p` is dropped, with `dropout` (03). A query that may attend to "
-        "nothing gives zeros."
+        "weights, a share of `dropout_p` is dropped, with `dropout` (03) and `generator`. A query that "
+        "may attend to nothing gives zeros."
     ),
     hints=(
         "You have the two parts already: attention_scores and masked_softmax. Pass every argument on.",
@@ -392,6 +479,31 @@ sdpa = exercises.add(
             def scaled_dot_product_attention(
                 query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, generator=None
             ):
+                weights = masked_softmax(attention_scores(query, key, attn_mask, is_causal, scale))
+                return dropout(matmul(weights, value), dropout_p, generator=generator)
+            """,
+            "Numbers of the result are dropped; it is the weights that are, before they meet the values.",
+        ),
+        wrong(
+            """
+            def scaled_dot_product_attention(
+                query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, generator=None
+            ):
+                weights = masked_softmax(attention_scores(query, key, attn_mask, is_causal, scale))
+                return matmul(dropout(weights, dropout_p), value)
+            """,
+            "`generator` is not passed on to dropout: the same seed does not give the same result.",
+        ),
+        swap(
+            "attention_scores(query, key, attn_mask, is_causal, scale)",
+            "attention_scores(query, key, attn_mask)",
+            "With a mask or dropout, is_causal and scale have no effect: pass them on there as well.",
+        ),
+        wrong(
+            """
+            def scaled_dot_product_attention(
+                query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, generator=None
+            ):
                 weights = softmax(attention_scores(query, key, attn_mask, is_causal, scale), -2)
                 return matmul(dropout(weights, dropout_p, generator=generator), value)
             """,
@@ -439,6 +551,28 @@ def _():
     seen = call(attention.scaled_dot_product_attention, q, k, tensor(single([[1.0]])), dropout_p=0.5)
     found = {round(float(x), 4) for x in seen.value.array.ravel()}
     seen.satisfies(found == {0.0, 2.0}, "some results 0, the others 2, as each query has one weight")
+    seen = call(attention.scaled_dot_product_attention, q, k, tensor(single([[1.0, 1.0]])), dropout_p=0.5)
+    alike = seen.value.array[:, 0] == seen.value.array[:, 1]
+    seen.satisfies(bool(alike.all()), "two equal columns, as a weight that is dropped is dropped for both")
+
+
+@sdpa.check("dropout draws from the generator")
+def _():
+    q, k, v = tensor(grid(6, 2)), tensor(grid(5, 2, seed=1)), tensor(grid(5, 2, seed=2))
+    one, other = (
+        attention.scaled_dot_product_attention(q, k, v, dropout_p=0.5, generator=Generator(3)).array
+        for _ in range(2)
+    )
+    see("twice dropout_p=0.5, generators of the same seed: the second result", other).gives(one)
+
+
+@sdpa.check("a mask, is_causal and scale at once")
+def _():
+    q, k, v = grid(3, 2), grid(3, 2, seed=1), grid(3, 2, seed=2)
+    mask = np.array([[True] * 3, [False, True, True], [True, False, True]])
+    given = [tensor(x) for x in (q, k, v, mask)]
+    seen = call(attention.scaled_dot_product_attention, *given, is_causal=True, scale=0.3)
+    seen.gives(tensor(single(by_formula(q, k, v, mask & np.tri(3, dtype=bool), 0.3))))
 
 
 @sdpa.check("gradients flow to queries, keys and values")
@@ -487,6 +621,16 @@ heads = exercises.add(
             "linear(x, transpose(self.in_proj_weight[rows], 0, 1), bias)",
             "The weight is transposed: linear takes it as (out, in), as it is.",
         ),
+        swap(
+            "linear(x, self.in_proj_weight[rows], bias)",
+            "linear(x, wrap(self.in_proj_weight.array[rows]), bias)",
+            "This takes the array behind the weight: nothing is recorded, and the weight never learns.",
+        ),
+        swap(
+            "transpose(reshape(projected, (*x.shape[:-1], self.num_heads, self.head_dim)), -3, -2)",
+            "transpose(transpose(reshape(projected, (*x.shape[:-1], self.head_dim, -1)), -1, -2), -3, -2)",
+            "The heads take turns with the features; head 0 has the first d features: split into (h, d).",
+        ),
     ),
 )
 
@@ -529,6 +673,21 @@ def _():
     see("heads(x (2, 5, 6), 1)", layer.heads(tensor(x), 1)).gives(
         tensor(single(heads_by_formula(layer, x, 1)))
     )
+
+
+def gradient_flows(layer, out, names=""):
+    """From a result of the layer to each parameter whose name begins with `names`."""
+    out.sum().backward()
+    for name, parameter in layer.named_parameters():
+        if name.startswith(names):
+            see(f"is there a gradient of {name}", parameter.grad is not None).gives(True)
+
+
+@heads.check("gradients flow to x, the weight and the bias")
+def _():
+    layer = multihead(2, 1)
+    gradient_flows(layer, layer.heads(tensor(grid(3, 2)), 1), "in_proj")
+    gradients("heads(x, 1)", lambda x: layer.heads(x, 1), grid(2, 2))
 
 
 forward = exercises.add(
@@ -578,6 +737,21 @@ forward = exercises.add(
             "",
             "Weights are dropped in evaluation as well: drop only in training.",
         ),
+        swap(
+            "self.dropout if self.training else 0.0, None",
+            "0.0, None",
+            "No weight is dropped in training: drop a share of self.dropout.",
+        ),
+        swap(
+            "scaled_dot_product_attention(q, k, v, mask, dropout_p)",
+            "scaled_dot_product_attention(q, k, v, None, dropout_p)",
+            "Without need_weights the masks have no effect.",
+        ),
+        swap(
+            "scaled_dot_product_attention(q, k, v, mask, dropout_p)",
+            "scaled_dot_product_attention(q, k, v, mask)",
+            "Without need_weights no weight is dropped in training.",
+        ),
     ),
 )
 
@@ -602,12 +776,12 @@ def _():
 
 @forward.check("with a batch: (T, N, E), or (N, T, E) with batch_first")
 def _():
-    x = grid(2, 3, 4)
+    x, y = grid(2, 3, 4), grid(2, 5, 4, seed=1)
     for first in (True, False):
         layer = multihead(batch_first=first)
-        want, of_heads = multihead_by_formula(layer, x, x)
-        given = tensor(x if first else x.swapaxes(0, 1).copy())
-        out, weights = layer(given, given, given)
+        want, of_heads = multihead_by_formula(layer, x, y)
+        query, key = (tensor(z if first else z.swapaxes(0, 1).copy()) for z in (x, y))
+        out, weights = layer(query, key, key)
         where = f"batch_first={first}"
         see(f"the output, {where}", out).gives(tensor(single(want if first else want.swapaxes(0, 1))))
         see(f"the weights, {where}", weights).gives(tensor(single(of_heads.mean(1))))
@@ -626,22 +800,32 @@ def _():
 
 @forward.check("without need_weights the same output, and None")
 def _():
-    layer, x = multihead(), grid(3, 4)
-    out, weights = layer(*[tensor(x)] * 3, need_weights=False)
-    see("the output", out).gives(tensor(single(multihead_by_formula(layer, x, x)[0])))
-    see("the weights", weights).gives(None)
+    layer, x, later = multihead(), grid(3, 4), ~np.tri(3, dtype=bool)
+    for mask in (None, later):
+        given = {} if mask is None else {"attn_mask": tensor(mask)}
+        out, weights = layer(*[tensor(x)] * 3, need_weights=False, **given)
+        words = "the output" if mask is None else "the output under a mask"
+        see(words, out).gives(tensor(single(multihead_by_formula(layer, x, x, mask)[0])))
+        see("the weights", weights).gives(None)
 
 
 @forward.check("weights are dropped in training, and not in evaluation")
 def _():
     layer, x = multihead(dropout=0.5), grid(6, 4)
-    _, weights = layer(*[tensor(x)] * 3, average_attn_weights=False)
-    seen = see("the weights in training, dropout=0.5", weights)
-    seen.satisfies(bool((weights.array == 0).any()), "some of them 0")
-    _, weights = layer.eval()(*[tensor(x)] * 3)
-    see("the weights in evaluation", weights).gives(
-        tensor(single(multihead_by_formula(layer, x, x)[1].mean(0)))
-    )
+    want, of_heads = multihead_by_formula(layer, x, x)
+    for needed in (True, False):
+        out, _ = layer.train()(*[tensor(x)] * 3, need_weights=needed)
+        seen = see(f"the output in training, dropout=0.5, need_weights={needed}", out)
+        seen.satisfies(not np.allclose(out.array, want, atol=1e-3), "another one than without dropout")
+    out, weights = layer.eval()(*[tensor(x)] * 3)
+    see("the output in evaluation", out).gives(tensor(single(want)))
+    see("the weights in evaluation", weights).gives(tensor(single(of_heads.mean(0))))
+
+
+@forward.check("gradients flow to all weights and biases")
+def _():
+    layer, x = multihead(), tensor(grid(3, 4))
+    gradient_flows(layer, layer(x, x, x)[0])
 
 
 causal = exercises.add(
@@ -681,6 +865,26 @@ causal = exercises.add(
             "return dropout(self.c_proj(mixed), dropout_p)",
             "return dropout(self.c_proj(mixed), self.dropout)",
             "The output is dropped in evaluation as well: drop only in training.",
+        ),
+        swap(
+            "if cache is None and not dropout_p and",
+            "if cache is None and",
+            "The heads' weights are not dropped in training: packed_attention can't, with_cache can.",
+        ),
+        swap(
+            "return dropout(self.c_proj(mixed), dropout_p)",
+            "return self.c_proj(mixed)",
+            "Dropout does not follow c_proj in training.",
+        ),
+        swap(
+            "if cache is None and",
+            "if not cache and",
+            "A cache without positions counts as none, and stays empty: ask whether it `is None`.",
+        ),
+        swap(
+            "if self.rotary is not None:",
+            "if False:",
+            "With self.rotary, the queries and keys have to be turned.",
         ),
     ),
 )
@@ -748,5 +952,16 @@ def _():
 def _():
     layer, x = attention.CausalSelfAttention(4, 2, dropout=0.5), grid(1, 6, 4)
     out = layer(tensor(x))
-    see("attn(x) in training, dropout=0.5", out).satisfies(bool((out.array == 0).any()), "some numbers 0")
-    see("attn(x) in evaluation", layer.eval()(tensor(x))).gives(tensor(causal_by_formula(layer, x)))
+    seen = see("attn(x) in training, dropout=0.5", out)
+    seen.satisfies(bool((out.array == 0).any()), "some numbers 0")
+    kept, expected = out.array != 0, causal_by_formula(layer, x)
+    alike = np.allclose(out.array[kept], 2 * expected[kept], atol=1e-3)
+    seen.satisfies(not alike, "another mixture in the heads: some of their weights dropped as well")
+    see("attn(x) in evaluation", layer.eval()(tensor(x))).gives(tensor(expected))
+
+
+@causal.check("gradients flow to all weights and biases")
+def _():
+    for rotary in (False, True):
+        layer = attention.CausalSelfAttention(4, 2, rotary=rotary)
+        gradient_flows(layer, layer(tensor(grid(2, 3, 4))))

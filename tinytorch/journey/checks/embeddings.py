@@ -56,6 +56,12 @@ check_ids = exercises.add(
             "wrong = int(ids.ravel()[0])",
             "The error names an id that is in the table; it has to name the first that is not.",
         ),
+        swap(
+            "ids[(ids < 0) | (ids >= count)][0]",
+            "ids.min() if ids.min() < 0 else ids.max()",
+            "The error names the smallest or the largest id; it has to name the first in the array that is "
+            "not in the table.",
+        ),
     ),
 )
 
@@ -74,6 +80,7 @@ def _():
 @check_ids.check("a negative id is named")
 def _():
     raises(IndexError, embeddings.check_ids, np.array([0, -3, 5]), 7, says="-3")
+    raises(IndexError, embeddings.check_ids, np.array([5, 42, -3]), 7, says="42")
 
 
 @check_ids.check("no ids are no mistake")
@@ -111,6 +118,16 @@ embedding = exercises.add(
             "Ids that are floating-point numbers are rounded in silence; they have to be a TypeError.",
         ),
         swap(
+            'input.dtype.kind not in "iu"',
+            'input.dtype.kind == "f"',
+            "True and False pass for ids; whatever is not an integer has to be a TypeError.",
+        ),
+        swap(
+            'input.dtype.kind not in "iu"',
+            'input.dtype != "int64"',
+            "Only int64 is taken; integers of every size are ids.",
+        ),
+        swap(
             "np.take(weight, input, axis=0)",
             "np.take(weight, input.reshape(-1), axis=0)",
             "The shape of the ids is lost: ids (...) give (..., D).",
@@ -146,9 +163,17 @@ def _():
     raises(IndexError, embeddings.embedding, tensor([0, -1]), tensor(TABLE))
 
 
-@embedding.check("floating-point numbers are no ids")
+@embedding.check("floating-point numbers and truth values are no ids")
 def _():
     raises(TypeError, embeddings.embedding, tensor([0.0, 1.0]), tensor(TABLE))
+    raises(TypeError, embeddings.embedding, tensor([True, False, True]), tensor(TABLE))
+
+
+@embedding.check("integers of every size are ids")
+def _():
+    for dtype in (np.int32, np.uint8):
+        seen = call(embeddings.embedding, tensor(np.array([2, 0], dtype)), tensor(TABLE))
+        seen.gives(tensor(single([[20, 21], [0, 1]])))
 
 
 @embedding.check("the padding's row is looked up like any other")
@@ -296,6 +321,15 @@ embedding_weight = exercises.add(
             "g.reshape(weight_shape[1], -1).T",
             "The rows of g are mixed up: flatten the ids and g in the same order, each row of g as it is.",
         ),
+        wrong(
+            """
+            def embedding_weight(g, input, weight_shape, padding_idx):
+                if padding_idx is not None:
+                    g[input == padding_idx] = 0
+                return summed_by_id(input.reshape(-1), g.reshape(-1, weight_shape[1]), weight_shape[0])
+            """,
+            "g is changed in place. It belongs to the caller, who may need it again.",
+        ),
     ),
 )
 
@@ -322,8 +356,15 @@ def _():
     for padding_idx in (2, 0):
         expected = single([[3, 4], [0, 0], [11, 22]])
         expected[padding_idx] = 0
-        seen = call(embeddings.embedding_weight, g, np.array([2, 0, 2]), (3, 2), padding_idx)
+        seen = call(embeddings.embedding_weight, g.copy(), np.array([2, 0, 2]), (3, 2), padding_idx)
         seen.gives(expected)
+
+
+@embedding_weight.check("g is left as it was")
+def _():
+    g = single([[1, 2], [3, 4]])
+    embeddings.embedding_weight(g, np.array([1, 0]), (2, 2), 0)
+    see("g after embedding_weight(g, …, padding_idx=0)", g).gives(single([[1, 2], [3, 4]]))
 
 
 @embedding_weight.check("backward through embedding agrees with differences")
@@ -348,6 +389,11 @@ for_tokenizer = exercises.add(
             ", padding_idx=tokenizer.pad_id",
             "",
             "The padding is not passed on: its row would begin with random numbers and be trained.",
+        ),
+        swap(
+            ", padding_idx=tokenizer.pad_id",
+            ", padding_idx=tokenizer.pad_id or None",
+            "A pad_id of 0 counts as none; 0 is false, but it is an id.",
         ),
         swap(
             "cls(len(tokenizer)",
@@ -383,6 +429,8 @@ def _():
     words = "the layer of a tokenizer whose pad_id is 3"
     see(f"padding_idx of {words}", layer.padding_idx).gives(3)
     see(f"row 3 of {words}", layer.weight.array[3]).gives(np.zeros(3, np.float32))
+    layer = Embedding.for_tokenizer(CharTokenizer("", ["<pad>", "<unk>"]), 2)
+    see("padding_idx of the layer of a tokenizer whose pad_id is 0", layer.padding_idx).gives(0)
 
 
 @for_tokenizer.check("every id has a row, even if some numbers are no id")
@@ -422,6 +470,11 @@ forward = exercises.add(
             "embedding(input, self.weight, self.padding_idx)",
             "wrap(self.weight.array[input.array])",
             "This looks up in the array behind the Tensor: nothing is recorded, and an id of -1 passes.",
+        ),
+        swap(
+            "embedding(input, self.weight, self.padding_idx)",
+            "self.weight[input]",
+            "Plain indexing gives the row of the padding a gradient, and takes an id of -1: call embedding.",
         ),
     ),
 )
@@ -630,6 +683,14 @@ encoding = exercises.add(
             "add(input, self.positions(1, offset + input.shape[-2] - 1))",
             "All tokens get the vector of the last position; each one has its own.",
         ),
+        wrong(
+            """
+            def forward(self, input, offset=0):
+                input.array[...] += self.positions(input.shape[-2], offset).array
+                return input
+            """,
+            "x is changed in place and returned; the sum has to be a new Tensor.",
+        ),
     ),
 )
 
@@ -655,6 +716,13 @@ def _():
     out = PositionalEncoding(10, 4)(tensor(x), offset=5)
     words = "PositionalEncoding(10, 4) of numbers (2, 3, 4) with offset=5"
     see(words, out).gives(tensor(single(x + sines(5, 8, 4))), atol=1e-5)
+
+
+@encoding.check("x is left as it was")
+def _():
+    x = tensor(single([[1, 2], [3, 4]]))
+    PositionalEncoding(10, 2)(x)
+    see("x afterwards", x).gives([[1.0, 2.0], [3.0, 4.0]])
 
 
 @encoding.check("without a batch, and with two dimensions before the positions")
@@ -725,6 +793,29 @@ rotary = exercises.add(
             "One angle for several pairs passes; cos and sin need one for each pair, else it is a "
             "ValueError.",
         ),
+        wrong(
+            """
+            def apply_rotary(input, cos, sin):
+                half = input.shape[-1] // 2
+                if cos.shape[-1] != half:
+                    raise ValueError("the sizes do not fit")
+                first, second = input[..., :half], input[..., half:]
+                turned = [first * cos - second * sin, second * cos + first * sin]
+                return np.concatenate(turned, axis=-1).astype(input.dtype)
+            """,
+            "An odd size passes; its last number has no partner, so it has to be a ValueError.",
+        ),
+        wrong(
+            """
+            def apply_rotary(input, cos, sin):
+                half = input.shape[-1] // 2
+                if input.shape[-1] % 2 or cos.shape[-1] != half:
+                    raise ValueError("the sizes do not fit")
+                first, second = input[..., :half], input[..., half:]
+                return np.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+            """,
+            "With float64 angles a float32 input becomes float64; the result has the dtype of the input.",
+        ),
     ),
 )
 
@@ -762,12 +853,15 @@ def _():
     for dtype in (np.float32, np.float64):
         x = tensor(grid(1, 4).astype(dtype))
         call(embeddings.apply_rotary, x, cos, sin).gives(x)
+    x, one, zero = tensor(grid(1, 2)), tensor(np.ones((1, 1))), tensor(np.zeros((1, 1)))
+    call(embeddings.apply_rotary, x, one, zero).gives(x)
 
 
 @rotary.check("sizes that do not fit are an error")
 def _():
     raises(ValueError, embeddings.apply_rotary, tensor(grid(1, 6)), *quarter([1, 1]))
     raises(ValueError, embeddings.apply_rotary, tensor(grid(1, 4)), *quarter([1]))
+    raises(ValueError, embeddings.apply_rotary, tensor(grid(1, 3)), *quarter([1]))
 
 
 angles = exercises.add(

@@ -1,5 +1,6 @@
 """Exercises of module 09, Spatial."""
 
+import contextlib
 import math
 
 import numpy as np
@@ -78,6 +79,16 @@ def pixel_gradient(g, weight, window, size, groups=1):
     return d
 
 
+@contextlib.contextmanager
+def small_tiles():
+    """Tiles of one row of the result, however many threads there are."""
+    kept, spatial.TILE = spatial.TILE, 1
+    try:
+        yield
+    finally:
+        spatial.TILE = kept
+
+
 def first_channels(x):
     return x.transpose(0, 3, 1, 2)
 
@@ -107,6 +118,11 @@ output_size = exercises.add(
             "The padding is counted on one side only; there is one before and one after the image.",
         ),
         swap(
+            "n + sum(p) - d",
+            "n + 2 * p[0] - d",
+            "The padding before is counted twice; the one after the image may be another.",
+        ),
+        swap(
             "d * (k - 1)",
             "(k - 1)",
             "The dilation is ignored: with gaps, a kernel of k covers d (k - 1) + 1 pixels.",
@@ -126,6 +142,21 @@ output_size = exercises.add(
             "if False:",
             "An image that is too small gives a size below 1; it has to be a ValueError.",
         ),
+        swap(
+            "if min(result) < 1:",
+            "if result[0] < 1:",
+            "Only the height is looked at; a width below 1 is a ValueError as well.",
+        ),
+        swap(
+            "(n + sum(p) - d * (k - 1) - 1) // s + 1",
+            "int((n + sum(p) - d * (k - 1) - 1) / s) + 1",
+            "int() rounds -1/2 to 0, so that an image that is too small gives 1; // rounds down.",
+        ),
+        swap(
+            "for n, k, s, p, d in steps)",
+            "for n, k, s, p, d in [*steps][::-1])",
+            "Height and width have changed places; the height comes first.",
+        ),
     ),
 )
 
@@ -141,6 +172,7 @@ def _():
     size_of(3, 1, 0, 1, (7, 7)).gives((5, 5))
     size_of(3, 1, 1, 1, (7, 7)).gives((7, 7))
     size_of(1, 1, 0, 1, (1, 1)).gives((1, 1))
+    size_of(3, 1, 1, 1, (1, 1)).gives((1, 1))
 
 
 @output_size.check("stride makes it smaller, and an incomplete step does not count")
@@ -165,15 +197,19 @@ def _():
 @output_size.check("an image that is too small is an error")
 def _():
     raises(ValueError, window_of(3, 1, 0, 1).output_size, (2, 5))
+    raises(ValueError, window_of(3, 1, 0, 1).output_size, (5, 2))
+    raises(ValueError, window_of(3, 1, 0, 2).output_size, (4, 4))
+    raises(ValueError, window_of(3, 2, 0, 1).output_size, (2, 5))
 
 
 conv2d_loops = exercises.add(
     "conv2d_loops",
     prompt=(
         "Write the convolution as it is defined, with loops, on arrays: x (N, C, H, W), weight (O, C/groups, "
-        "kh, kw) and bias (O,) or None give (N, O, Ho, Wo) in the dtype of x. Around the image are `padding` "
-        "zeros. Output o sees only the channels of its group: with G groups, the first O/G outputs see the "
-        "first C/G channels, and so on. The kernel is not turned."
+        "kh, kw) and bias (O,) or None give (N, O, Ho, Wo) in the dtype of x. stride, padding and dilation "
+        "are numbers or pairs, as for window_of; the padding is zeros. Output o sees only the channels of "
+        "its group: with G groups, the first O/G outputs see the first C/G channels, and so on. The kernel "
+        "is not turned."
     ),
     hints=(
         "Six loops: output o, row i, column j of the result; channel c, row u, column v of the kernel. All "
@@ -207,9 +243,19 @@ conv2d_loops = exercises.add(
             "Every output looks at the first channels; it has to look at those of its group.",
         ),
         swap(
+            "o // (len(weight) // groups) * weight.shape[1]",
+            "o % groups * weight.shape[1]",
+            "The outputs take turns with the groups; the first O/G outputs belong to the first group.",
+        ),
+        swap(
             "np.zeros((n, len(weight), rows, columns), x.dtype)",
             "np.zeros((n, len(weight), rows, columns))",
             "np.zeros makes float64 unless told otherwise; the result has the dtype of x.",
+        ),
+        swap(
+            "np.zeros((n, len(weight), rows, columns), x.dtype)",
+            "np.zeros((n, len(weight), rows, columns), np.float32)",
+            "The result is float32 always; it has the dtype of x, which may be float64.",
         ),
         swap("out[:, o] += bias[o]", "pass", "The bias is not added."),
     ),
@@ -223,7 +269,7 @@ def looped(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     out = first_channels(correlated(last_channels(x), weight, window, outputs, groups))
     out = out if bias is None else out + bias[:, None, None]
     arguments = (x, weight, bias, stride, padding, dilation, groups)
-    call(spatial.conv2d_loops, *arguments).gives(single(out), atol=1e-5)
+    call(spatial.conv2d_loops, *arguments).gives(out.astype(x.dtype), atol=1e-5)
 
 
 @conv2d_loops.check("1 - 5, 2 - 6, 4 - 8 and 5 - 9")
@@ -246,6 +292,11 @@ def _():
 @conv2d_loops.check("stride and padding")
 def _():
     looped(grid(1, 2, 5, 4), grid(1, 2, 3, 2), None, (2, 1), (1, 2))
+
+
+@conv2d_loops.check("float64 stays float64")
+def _():
+    looped(grid(1, 1, 2, 3).astype(np.float64), grid(1, 1, 2, 2).astype(np.float64))
 
 
 @conv2d_loops.check("dilation")
@@ -300,6 +351,11 @@ patches = exercises.add(
             ".transpose(0, 1, 2, 5, 4, 3)",
             "The rows and the columns of the windows have changed places.",
         ),
+        swap(
+            "view = sliding",
+            "x = padded(x, window.padding)\n    view = sliding",
+            "The padding is added once more; it is in x already.",
+        ),
     ),
 )
 
@@ -332,6 +388,12 @@ def _():
     call(spatial.patches, x, window).gives(windows(x, window, (2, 2)))
 
 
+@patches.check("window.padding is done already, and x may be a part of larger images")
+def _():
+    x = grid(1, 4, 4, 2)[:, 1:, 1:]
+    call(spatial.patches, x, window_of(2, 1, 1, 1)).gives(windows(x, window_of(2, 1, 0, 1), (2, 2)))
+
+
 @patches.check("nothing is copied")
 def _():
     x = grid(1, 3, 3, 2)
@@ -361,6 +423,17 @@ correlate = exercises.add(
             "np.matmul(rows, kernels, out",
             "np.matmul(rows, kernels[:1], out",
             "Every group is multiplied with the kernels of the first; each has its own.",
+        ),
+        swap(
+            "np.matmul(rows, kernels, out=by_group(part, groups))",
+            "part[...] = (rows @ kernels).reshape(part.shape)",
+            "The groups' results lie one behind the other and get the wrong places: the groups have to come "
+            "after the windows before reshape makes one axis of them.",
+        ),
+        swap(
+            "out = np.empty_like(x, shape=(len(x), *window.output_size(x.shape[1:3]), groups * width))",
+            "out = np.zeros((len(x), *window.output_size(x.shape[1:3]), groups * width), np.float32)",
+            "The result is float32 always; it has the dtype of x, which may be float64.",
         ),
         wrong(
             """
@@ -414,7 +487,7 @@ def correlates(x, weight, window, outputs, bias=None, groups=1):
     split = weight.reshape(groups, len(weight) // groups, *weight.shape[1:])  # (G, O/G, C/G, kh, kw)
     kernels = split.transpose(0, 3, 4, 2, 1).reshape(groups, -1, len(weight) // groups)
     expected = correlated(x, weight, window, outputs, groups) + (0 if bias is None else bias)
-    call(spatial.correlate, x, kernels, window, bias).gives(single(expected), atol=1e-5)
+    call(spatial.correlate, x, kernels, window, bias).gives(expected.astype(x.dtype), atol=1e-5)
 
 
 @correlate.check("one image, one kernel: a window is multiplied and added up")
@@ -438,6 +511,18 @@ def _():
 @correlate.check("each group has its own channels and kernels")
 def _():
     correlates(grid(2, 3, 3, 4), grid(6, 2, 2, 2), window_of(2, 1, 1, 1), (4, 4), None, 2)
+
+
+@correlate.check("every tile is done")
+def _():
+    with small_tiles():
+        correlates(grid(2, 4, 3, 2), grid(3, 2, 2, 2), window_of(2, 1, 1, 1), (5, 4))
+
+
+@correlate.check("float64 stays float64")
+def _():
+    x, weight = grid(1, 3, 3, 1).astype(np.float64), grid(2, 1, 2, 2).astype(np.float64)
+    correlates(x, weight, window_of(2, 1, 0, 1), (2, 2))
 
 
 @correlate.check("a padding below zero cuts off")
@@ -513,6 +598,18 @@ kernel_gradient = exercises.add(
             """,
             "np.zeros makes float64 unless told otherwise; the gradient has the dtype of x.",
         ),
+        swap(
+            "total += np.matmul(",
+            "total = np.matmul(",
+            "Of a thread's tiles only the last counts; add all of them up.",
+            ("groups), out=product)", "groups))"),
+        ),
+        swap(
+            "np.zeros_like(x, shape=shape)",
+            "np.zeros(shape, np.float32)",
+            "The gradient is float32 always; it has the dtype of x, which may be float64.",
+            (", out=product)", ").astype(np.float32)"),
+        ),
     ),
 )
 
@@ -528,7 +625,7 @@ def kernel_gradients(x, g, shape, window, groups=1):
     expected = weight_gradient(x, g, shape, window, groups)
     if groups == 1:
         expected = expected.transpose(2, 3, 1, 0).reshape(1, -1, shape[0])
-        call(spatial.kernel_gradient, x, g, window, 1).gives(single(expected), atol=1e-5)
+        call(spatial.kernel_gradient, x, g, window, 1).gives(expected.astype(x.dtype), atol=1e-5)
     else:
         got = as_weight(spatial.kernel_gradient(x, g, window, groups), shape)
         words = f"kernel_gradient(x, g, window, groups={groups}), as a weight"
@@ -546,6 +643,18 @@ def _():
     kernel_gradients(grid(1, 4, 4, 2), grid(1, 2, 2, 3, seed=1), (3, 2, 2, 3), window)
     window = Window((2, 2), (1, 1), ((-1, 1), (0, -1)), (1, 1))
     kernel_gradients(grid(1, 4, 4, 2), grid(1, 3, 2, 3, seed=1), (3, 2, 2, 2), window)
+
+
+@kernel_gradient.check("all tiles are added up")
+def _():
+    with small_tiles():
+        kernel_gradients(grid(2, 4, 3, 2), grid(2, 5, 4, 3, seed=1), (3, 2, 2, 2), window_of(2, 1, 1, 1))
+
+
+@kernel_gradient.check("float64 stays float64")
+def _():
+    x, g = grid(1, 3, 3, 1).astype(np.float64), grid(1, 2, 2, 2, seed=1).astype(np.float64)
+    kernel_gradients(x, g, (2, 1, 2, 2), window_of(2, 1, 0, 1))
 
 
 @kernel_gradient.check("each group by itself")
@@ -598,12 +707,27 @@ image_gradient = exercises.add(
             "With stride 1 the padding of the image is left out of account: it makes that of the gradient "
             "smaller.",
         ),
+        swap(
+            "tap(u, stride[0], dilation[0], rows), tap(v, stride[1], dilation[1], columns)",
+            "tap(u, 1, dilation[0], rows), tap(v, 1, dilation[1], columns)",
+            "The stride is ignored: neighbouring windows begin `stride` pixels apart.",
+        ),
+        swap(
+            "tap(u, stride[0], dilation[0], rows), tap(v, stride[1], dilation[1], columns)",
+            "tap(u, stride[0], 1, rows), tap(v, stride[1], 1, columns)",
+            "With a stride the dilation is ignored: the kernel's numbers lie `dilation` pixels apart.",
+        ),
+        swap(
+            "kernels = as_kernels",
+            "g = g.astype(np.float32)\n    kernels = as_kernels",
+            "The result is float32 with every stride but 1; it has the dtype of g, which may be float64.",
+        ),
     ),
 )
 
 
 def image_gradients(g, weight, window, size, groups=1):
-    expected = single(pixel_gradient(g, weight, window, size, groups))
+    expected = pixel_gradient(g, weight, window, size, groups).astype(g.dtype)
     call(spatial.image_gradient, g, weight, window, size, groups).gives(expected, atol=1e-5)
 
 
@@ -625,6 +749,12 @@ def _():
 def _():
     image_gradients(grid(1, 2, 2, 3), grid(3, 2, 3, 3), window_of(3, 2, 0, 1), (6, 5))
     image_gradients(grid(2, 3, 2, 2), grid(2, 1, 3, 2), window_of((3, 2), (2, 3), (1, 0), 1), (5, 5))
+
+
+@image_gradient.check("a stride and a dilation, in float64")
+def _():
+    g, weight = grid(1, 2, 2, 2).astype(np.float64), grid(2, 1, 2, 2).astype(np.float64)
+    image_gradients(g, weight, window_of(2, 2, 0, (2, 3)), (5, 6))
 
 
 @image_gradient.check("each group by itself")
@@ -676,6 +806,18 @@ reduced_along = exercises.add(
             "views_along(x, axis, window, count)",
             "views_along(x, 1, window, count)",
             "The windows always go across; with axis 0 they go down.",
+        ),
+        wrong(
+            """
+            def reduced_along(x, axis, window, count, combine):
+                views = views_along(x, axis, window, count)
+                out = np.zeros_like(views[0])
+                for view in views:
+                    out = combine(out, view)
+                return out
+            """,
+            "It begins with zeros, so a window of negative numbers has the maximum 0; begin with the first "
+            "view.",
         ),
     ),
 )
@@ -777,6 +919,19 @@ to_first = exercises.add(
                 return d
             """,
             "Where windows overlap, a value that wins twice keeps only one of the gradients; they are added.",
+        ),
+        wrong(
+            """
+            def to_first(g, x, out, axis, window):
+                d = np.zeros_like(x)
+                count = out.shape[axis + 1]
+                views = views_along(x, axis, window, count)
+                winners = sum((seen == out).astype(x.dtype) for seen in views)
+                for seen, receives in zip(views, views_along(d, axis, window, count)):
+                    receives += g * (seen == out) / winners
+                return d
+            """,
+            "Equal values share the gradient here; the first of them gets all of it.",
         ),
         swap(
             "g = g - taken",
@@ -888,13 +1043,39 @@ batch_moments = exercises.add(
             """,
             "These are the moments of each sample; batch normalization takes those of each channel.",
         ),
+        wrong(
+            """
+            def batch_moments(input):
+                axes = (0, *range(2, input.ndim))
+                return input.mean(axes), input.std(axes), input.size // input.shape[1]
+            """,
+            "This is the standard deviation; the variance is its square.",
+        ),
+        wrong(
+            """
+            def batch_moments(input):
+                axes = (0, *range(2, input.ndim))
+                return input.mean(axes), input.var(axes), len(input)
+            """,
+            "The count is that of the samples; every pixel of a channel is a value.",
+        ),
+        wrong(
+            """
+            def batch_moments(input):
+                axes = (0, *range(2, input.ndim))
+                mean = input.mean(axes, keepdims=True)
+                input -= mean
+                return mean.reshape(-1), (input * input).mean(axes), input.size // input.shape[1]
+            """,
+            "The input is changed in place: input -= mean writes into the caller's array.",
+        ),
     ),
 )
 
 
 def moments(x, rtol=1e-5):
     axes = (0, *range(2, x.ndim))
-    wide = np.asarray(x, np.float64)
+    wide = np.array(x, np.float64)
     mean, var, count = spatial.batch_moments(x)
     see(f"the mean of batch_moments(x), x of shape {x.shape}", mean).gives(
         wide.mean(axes).astype(x.dtype), rtol
@@ -917,6 +1098,13 @@ def _():
 def _():
     moments(grid(2, 3, 4, 5))
     moments(grid(4, 2, 3).astype(np.float64))
+
+
+@batch_moments.check("the input is left as it was")
+def _():
+    x = single([[1, 10], [3, 30]])
+    spatial.batch_moments(x)
+    see("x after batch_moments(x)", x).gives(single([[1, 10], [3, 30]]))
 
 
 @batch_moments.check("values far from 0 keep their digits")
@@ -949,6 +1137,31 @@ batch_norm = exercises.add(
             "n - 1.",
         ),
         swap(
+            "mean, var, count = batch_moments(input.array)",
+            "mean, var, count = batch_moments(input.array)\n    var = var * (count / (count - 1))",
+            "The batch is normalized with its unbiased variance; only the running one takes that.",
+            ("momentum * count / (count - 1) * var", "momentum * var"),
+        ),
+        swap(
+            "    return normalized(input, weight, bias, Normalization(mean, var, eps, True))",
+            "    if running_mean is not None:\n"
+            "        mean, var = running_mean.array, running_var.array\n"
+            "    return normalized(input, weight, bias, Normalization(mean, var, eps, True))",
+            "In training the running mean and variance are used; the batch is normalized with its own.",
+        ),
+        swap(
+            "count < 2",
+            "len(input.array) < 2",
+            "A single image is refused in training; it has many values per channel, its pixels.",
+        ),
+        swap(
+            "momentum * mean)",
+            "0.1 * mean)",
+            "The momentum is 0.1 always, instead of the argument.",
+            ("1 - momentum", "0.9"),
+            ("momentum * count", "0.1 * count"),
+        ),
+        swap(
             "(1 - momentum) * running_mean.array + momentum * mean",
             "momentum * running_mean.array + (1 - momentum) * mean",
             "The momentum is turned round: it is the share of the new batch, not of the past.",
@@ -974,6 +1187,11 @@ batch_norm = exercises.add(
             "if False:",
             "The running mean and variance do not move in training, so evaluation knows nothing of the data.",
         ),
+        swap(
+            "if values is not None and values.shape != (channels,):",
+            "if False:",
+            "Sizes are not compared; a weight of one number would be spread over all channels.",
+        ),
     ),
 )
 
@@ -995,6 +1213,13 @@ def _():
     call(spatial.batch_norm, tensor(x), None, None, training=True).gives(expected, atol=1e-5)
 
 
+@batch_norm.check("one image is a batch, too: a channel has a value for each pixel")
+def _():
+    expected = single(normal_form([-1, 1], 0, 1)).reshape(1, 1, 1, 2)
+    x = tensor(single([1, 3]).reshape(1, 1, 1, 2))
+    call(spatial.batch_norm, x, None, None, training=True).gives(expected)
+
+
 @batch_norm.check("weight and bias give it a scale and a level")
 def _():
     x, weight, bias = single([[1, 10], [3, 30]]), single([2, 3]), single([5, -5])
@@ -1007,9 +1232,11 @@ def _():
 def _():
     running_mean, running_var = tensor(single([0, 10])), tensor(single([1, 1]))
     x = tensor(single([[1, 10], [3, 30]]))
-    spatial.batch_norm(x, running_mean, running_var, training=True, momentum=0.1)
-    see("running_mean, [0, 10] before, after a batch of mean [2, 20]", running_mean).gives([0.2, 11.0])
-    see("running_var, [1, 1] before, after [[1, 10], [3, 30]]", running_var).gives([1.1, 20.9])
+    expected = single(normal_form(x.array, [2, 20], [1, 100]))
+    arguments = x, running_mean, running_var
+    call(spatial.batch_norm, *arguments, training=True, momentum=0.25).gives(expected)
+    see("running_mean, [0, 10] before, after a batch of mean [2, 20]", running_mean).gives([0.5, 12.5])
+    see("running_var, [1, 1] before, after [[1, 10], [3, 30]]", running_var).gives([1.25, 50.75])
 
 
 @batch_norm.check("in evaluation the running ones are used, and stay")
@@ -1039,6 +1266,7 @@ def _():
     raises(ValueError, spatial.batch_norm, tensor(grid(2, 2)), None, None)
     raises(ValueError, spatial.batch_norm, tensor(grid(1, 2)), None, None, training=True)
     raises(ValueError, spatial.batch_norm, tensor(grid(2, 2)), None, None, tensor(grid(3)), training=True)
+    raises(ValueError, spatial.batch_norm, tensor(grid(2, 2)), None, None, tensor(grid(1)), training=True)
 
 
 triangular = exercises.add(
@@ -1080,6 +1308,16 @@ triangular = exercises.add(
             "for lr in self.base_lrs[:1]",
             "There is one rate for each parameter group, here only for the first.",
         ),
+        wrong(
+            """
+            def get_lr(self):
+                top = max(int(self.peak * self.total_steps), 1)
+                step = min(self.last_epoch, self.total_steps)
+                down = (self.total_steps - step) / (self.total_steps - top)
+                return [lr * min(step / top, down) for lr in self.base_lrs]
+            """,
+            "The peak is moved to a whole step; it may lie between two.",
+        ),
     ),
 )
 
@@ -1103,6 +1341,7 @@ def _():
 @triangular.check("the peak may be elsewhere")
 def _():
     rates(0.6, range(6), 5, 3.0).gives([0.0, 1.0, 2.0, 3.0, 1.5, 0.0])
+    rates(0.25, range(7), 6, 9.0).gives([0.0, 6.0, 8.0, 6.0, 4.0, 2.0, 0.0])
 
 
 @triangular.check("after the last step it stays 0")

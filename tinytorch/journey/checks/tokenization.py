@@ -128,6 +128,11 @@ encode_characters = exercises.add(
             """,
             "An id of 0 counts as none: ask whether it `is None`, since 0 is false as well.",
         ),
+        swap(
+            "return ids",
+            "return np.array(ids, int64)",
+            "The ids are an array; a list of ints is asked for, which can be joined to another by +.",
+        ),
     ),
 )
 
@@ -136,6 +141,8 @@ encode_characters = exercises.add(
 def _():
     call(CharTokenizer("abn").encode_ordinary, "banana").gives([1, 0, 2, 0, 2, 0])
     call(CharTokenizer("zyx").encode_ordinary, "xyz").gives([2, 1, 0])
+    kind = type(CharTokenizer("abn").encode_ordinary("ban")).__name__
+    see("the type of CharTokenizer('abn').encode_ordinary('ban')", kind).gives("list")
 
 
 @encode_characters.check("no text has no ids")
@@ -151,7 +158,7 @@ def _():
 
 @encode_characters.check("without <unk> an unknown character is an error that shows it")
 def _():
-    raises(ValueError, CharTokenizer("ab").encode_ordinary, "abxa", says="x")
+    raises(ValueError, CharTokenizer("ab").encode_ordinary, "abéa", says="é")
 
 
 encode = exercises.add(
@@ -202,6 +209,11 @@ encode = exercises.add(
             "`disallowed_special` has no effect: such a token in the text has to raise ValueError.",
         ),
         swap(
+            "self.chosen(disallowed_special)",
+            "self.special_tokens if disallowed_special else ()",
+            "All special tokens are disallowed, whichever are named: only those of `disallowed_special` are.",
+        ),
+        swap(
             "name not in allowed and name in text",
             "name in text",
             "A token that is allowed raises an error because it is disallowed as well: allowed wins.",
@@ -244,6 +256,9 @@ def _():
     seen = call(with_end().encode, "hi<end>", allowed_special={"<end>"}, disallowed_special="all")
     seen.gives([4, 5, 7])
     call(with_end().encode, "hi<en>", disallowed_special="all").gives([4, 5, 0, 3, 6, 1])
+    two = CharTokenizer("<>dehin", ["<end>", "<n>"])
+    raises(ValueError, two.encode, "hi<end>", disallowed_special={"<end>"})
+    call(two.encode, "<n>", disallowed_special={"<end>"}).gives([0, 6, 1])
 
 
 @encode.check("no text has no ids, and bytes are not text")
@@ -282,6 +297,18 @@ decode = exercises.add(
             "self.tokens[id] for id in numbers]",
             'self.tokens.get(id, b"") for id in numbers]',
             "An id that is no token is left out without a word; it has to raise ValueError.",
+        ),
+        wrong(
+            """
+            def decode(self, ids, errors="replace"):
+                array = to_array(ids)
+                numbers = array.tolist() if hasattr(array, "tolist") else list(array)
+                if any(id >= len(self) for id in numbers):
+                    raise ValueError(f"ids go from 0 to {len(self) - 1}")
+                return b"".join([self.tokens.get(id, b"") for id in numbers]).decode("utf-8", errors)
+            """,
+            "Ids are only compared with len(self): one below 0, or a number that no token has, is no token "
+            "either.",
         ),
         wrong(
             """
@@ -333,6 +360,8 @@ def _():
 @decode.check("an id that is no token is an error")
 def _():
     raises(ValueError, CharTokenizer("abn").decode, [0, 7])
+    raises(ValueError, CharTokenizer("abn").decode, [0, -1])
+    raises(ValueError, CharTokenizer("abn", {"<end>": 9}).decode, [9, 5])
 
 
 encode_batch = exercises.add(
@@ -377,6 +406,26 @@ encode_batch = exercises.add(
             "Every row is filled up to max_length: T is the length of the longest row.",
         ),
         swap(
+            "[:max_length]",
+            "[: max_length or None]",
+            "A max_length of 0 counts as none; ask whether it `is None`.",
+        ),
+        swap(
+            "self.encode(text, allowed_special)[:max_length]",
+            "self.encode(text[:max_length], allowed_special)",
+            "The text is cut to `max_length` characters; it is the ids that are cut.",
+        ),
+        swap(
+            "if self.pad_id is None and",
+            "if not self.pad_id and",
+            "A pad_id of 0 counts as none: ask whether it `is None`, since 0 is false as well.",
+        ),
+        swap(
+            "min(lengths, default=0) < longest:",
+            "len({len(self.encode(text, allowed_special)) for text in texts}) > 1:",
+            "The lengths are compared before the texts are cut; it is the rows that are left that count.",
+        ),
+        swap(
             "self.encode(text, allowed_special)",
             "self.encode(text)",
             "`allowed_special` is not passed on to encode: the special tokens become ordinary text.",
@@ -402,18 +451,33 @@ def _():
     padded = CharTokenizer("abc", ["<pad>"]).encode_batch
     call(padded, ["abcab", "c"], max_length=3).gives(tensor(np.array([[0, 1, 2], [2, 3, 3]], np.int64)))
     call(padded, ["ab", "c"], max_length=4).gives(tensor(np.array([[0, 1], [2, 3]], np.int64)))
+    call(padded, ["ab", "c"], max_length=0).gives(tensor(np.zeros((2, 0), np.int64)))
 
 
 @encode_batch.check("without <pad> all texts need one length")
 def _():
     call(CharTokenizer("ab").encode_batch, ["ab", "ba"]).gives(tensor(np.array([[0, 1], [1, 0]], np.int64)))
     raises(ValueError, CharTokenizer("ab").encode_batch, ["ab", "a"])
+    seen = call(CharTokenizer("ab").encode_batch, ["aba", "ba"], max_length=2)
+    seen.gives(tensor(np.array([[0, 1], [1, 0]], np.int64)))
+
+
+@encode_batch.check("the id of <pad> may be 0")
+def _():
+    seen = call(CharTokenizer("", ["<pad>", "<unk>"]).encode_batch, ["hi", "a"])
+    seen.gives(tensor(np.array([[1, 1], [1, 0]], np.int64)))
 
 
 @encode_batch.check("allowed special tokens become their ids")
 def _():
     seen = call(CharTokenizer("ab", ["<pad>", "<end>"]).encode_batch, ["ab<end>", "a<end>"], None, {"<end>"})
     seen.gives(tensor(np.array([[0, 1, 3], [0, 3, 2]], np.int64)))
+
+
+@encode_batch.check("it is ids that are cut, not characters")
+def _():
+    seen = call(CharTokenizer("ab", ["<end>"]).encode_batch, ["<end>ab", "a<end>"], 2, "all")
+    seen.gives(tensor(np.array([[2, 0], [0, 2]], np.int64)))
 
 
 @encode_batch.check("no texts give a batch of shape (0, 0)")
@@ -438,6 +502,11 @@ merge = exercises.add(
             "i += 1",
             "The second id of a pair is looked at again, so it stays in the list: after a pair go on two "
             "places further.",
+        ),
+        swap(
+            "i + 1 < len(ids) and ",
+            "",
+            "The last id has no neighbour: look whether there is one before you compare.",
         ),
         wrong(
             """
@@ -572,6 +641,23 @@ learn_merges = exercises.add(
             "smaller ids.",
         ),
         textbook(
+            "min(counts, key=lambda pair: (-counts[pair], pair))",
+            "max(counts, key=lambda pair: (counts[pair], pair))",
+            "Of equally frequent pairs the one with the larger ids is taken; it has to be the one with the "
+            "smaller ids.",
+        ),
+        textbook(
+            "merges.append((left, right))",
+            "merges.append(pair)",
+            "The merges are pairs of ids; each has to be the bytes of its two tokens.",
+        ),
+        textbook(
+            "words = [(list(chunk.encode()), often) for chunk, often in chunks.items()]",
+            'words = [(list("".join(chunk * often for chunk, often in chunks.items()).encode()), 1)]',
+            "The chunks are put together to one text, and a pair may reach from one into the next; count "
+            "within each.",
+        ),
+        textbook(
             "(-counts[pair], pair)",
             "(-counts[pair], tokens[pair[0]], tokens[pair[1]])",
             "Equally frequent pairs are compared by their bytes: it is their ids that count, and a token "
@@ -636,6 +722,7 @@ def _():
 @learn_merges.check("pairs are of bytes, within a chunk")
 def _():
     call(tokenization.learn_merges, {"é": 2, "x": 2}, 9).gives([(b"\xc3", b"\xa9")])
+    call(tokenization.learn_merges, {"ab": 2, "c": 4}, 9).gives([(b"a", b"b")])
 
 
 @learn_merges.check("five merges of a sentence's words")
@@ -781,6 +868,21 @@ chunks = exercises.add(
         ),
         swap(
             "[text] if text else []",
+            "[text]",
+            "Without a pattern, an empty text gives an empty chunk; it has none.",
+        ),
+        wrong(
+            """
+            def chunks(self, text):
+                if self.expression is None:
+                    return [text] if text else []
+                return [chunk for chunk in re.split(f"({self.expression.pattern})", text) if chunk]
+            """,
+            "re.split puts in what each group of the pattern holds, a second time: use finditer, and the "
+            "whole of each match.",
+        ),
+        swap(
+            "[text] if text else []",
             "list(text)",
             "Without a pattern the text is cut into characters; it has to be one chunk.",
         ),
@@ -900,6 +1002,35 @@ encode_chunk = exercises.add(
         wrong(
             """
             def encode_chunk(self, chunk):
+                parts = [chunk[i : i + 1] for i in range(len(chunk))]
+                for token in sorted(self.ranks, key=self.ranks.get):
+                    i = 0
+                    while i < len(parts) - 1:
+                        if parts[i] + parts[i + 1] == token:
+                            parts[i : i + 2] = [token]
+                        i += 1
+                return [self.ranks[part] for part in parts]
+            """,
+            "Each token is looked for once, in the order of the ranks; a join can make a pair of a lower "
+            "rank, so begin again.",
+        ),
+        wrong(
+            """
+            def encode_chunk(self, chunk):
+                ids = list(chunk)
+                while True:
+                    tokens = [self.tokens[a] + self.tokens[b] for a, b in pairwise(ids)]
+                    found = [(self.ranks[token], i) for i, token in enumerate(tokens) if token in self.ranks]
+                    if not found:
+                        return ids
+                    rank, i = min(found)
+                    ids[i : i + 2] = [rank]
+            """,
+            "A byte's number is taken for its id; self.ranks says which id it has.",
+        ),
+        wrong(
+            """
+            def encode_chunk(self, chunk):
                 return [self.ranks[chunk[i : i + 1]] for i in range(len(chunk))]
             """,
             "Every byte stays by itself: no neighbours are joined.",
@@ -927,6 +1058,18 @@ def _():
 @encode_chunk.check("a long token grows from the parts that were learned before it")
 def _():
     call(bpe(b"bc", b"bcd", b"abcd", b"ab").encode_chunk, b"abcdx").gives([258, 120])
+
+
+@encode_chunk.check("a join can make a pair of a lower rank")
+def _():
+    call(bpe(b"abc", b"ab").encode_chunk, b"abcx").gives([256, 120])
+
+
+@encode_chunk.check("a byte's id may be another number")
+def _():
+    backwards = BPETokenizer({**{byte: 255 - i for byte, i in BYTES.items()}, b"ab": 256}, (), None)
+    words = "encode_chunk(b'abc'), the ids of the bytes going from 255 down to 0"
+    see(words, backwards.encode_chunk(b"abc")).gives([256, 156])
 
 
 @encode_chunk.check("of equal pairs the leftmost is joined")
@@ -997,6 +1140,30 @@ train_bpe = exercises.add(
             "room), (), pattern)",
             "The tokenizer has no special tokens: pass them on.",
         ),
+        swap(
+            "room), special_tokens, pattern)",
+            "room), special_tokens)",
+            "The tokenizer has the usual pattern, and would cut new text in another way: pass it on.",
+        ),
+        swap(
+            "room < 0",
+            "room <= 0",
+            "A vocabulary of just the bytes and the special tokens is refused; it has no merges.",
+        ),
+        wrong(
+            """
+            def train(cls, text, vocab_size, special_tokens=(), pattern=GPT2_PATTERN):
+                room = vocab_size - 256 - len(special_tokens)
+                if room < 0:
+                    raise ValueError("no room")
+                for name in special_tokens:
+                    text = text.replace(name, "")
+                chunks = Counter(cls.from_merges([], (), pattern).chunks(text))
+                return cls.from_merges(learn_merges(chunks, room), special_tokens, pattern)
+            """,
+            "The special tokens are taken out and the text around them closes up, so that merges are learned "
+            "across them: cut the text there.",
+        ),
     ),
 )
 
@@ -1028,6 +1195,12 @@ def _():
     words = "BPETokenizer.train('abababcdcd', 259, ['<pad>', '<end>'], None)"
     see(f"{words}.special_tokens", made.special_tokens).gives({"<pad>": 257, "<end>": 258})
     see(f"len({words})", len(made)).gives(259)
+    see(f"{words}.pattern", made.pattern).gives(None)
+
+
+@train_bpe.check("there may be room for no merge")
+def _():
+    see_learned("abab", 256, (), None).gives([])
 
 
 @train_bpe.check("nothing is learned of special tokens or across them")
