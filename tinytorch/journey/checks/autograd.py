@@ -64,6 +64,16 @@ derivative = exercises.add(
             "None has no code to look at: a parameter without a derivative is left out.",
         ),
         swap("op.derivatives[position]", "op.derivatives[0]", "All derivatives land on the first parameter."),
+        swap(
+            "op.derivatives[position]",
+            "op.derivatives[len(op.derivatives)]",
+            "None is not counted; a function stands at the position of its parameter, also after a None.",
+        ),
+        swap(
+            "[_place(op, name) for name in names]",
+            "names",
+            "The names themselves are kept; `_place(op, name)` makes a place of each.",
+        ),
     ),
 )
 
@@ -110,8 +120,7 @@ def _():
 unbroadcast = exercises.add(
     "unbroadcast",
     prompt="Sum the gradient g, an array, over the dimensions that broadcasting added in front or "
-    "repeated from a size of 1, "
-    "and return it in `shape`, the shape that the input had before it was broadcast.",
+    "repeated from a size of 1, and return an array in `shape`, which the input had before it was broadcast.",
     hints=(
         "Broadcasting lines shapes up at their ends. g.ndim - len(shape) dimensions were added in front; "
         "sum over those.",
@@ -154,6 +163,22 @@ unbroadcast = exercises.add(
                 return g.sum(tuple(range(g.ndim - added, g.ndim))).reshape(shape) if added else g
             """,
             "The shapes are lined up at their beginnings; broadcasting lines them up at their ends.",
+        ),
+        swap(
+            "g.sum(repeated).reshape(shape)",
+            "g.sum(repeated)",
+            "A dimension of size 1 is gone after the sum: bring the result into `shape`.",
+        ),
+        wrong(
+            """
+            def unbroadcast(g, shape):
+                g = g.sum(tuple(range(g.ndim - len(shape))))
+                for i, size in enumerate(shape):
+                    if size == 1:
+                        g = g.sum(i, keepdims=True)
+                return g
+            """,
+            "For the shape () NumPy's sum is a number and no array: reshape it.",
         ),
     ),
 )
@@ -230,6 +255,11 @@ matmul_a = exercises.add(
             "Vectors need their own cases: a vector has no second dimension to transpose, and g lacks it, "
             "too.",
         ),
+        swap(
+            "np.matmul(b, g[..., None])[..., 0]",
+            "np.matmul(b, g)",
+            "Where a is a vector and b a stack, g is a stack of vectors; `b @ g` takes it for a matrix.",
+        ),
     ),
 )
 matmul_b = exercises.add(
@@ -281,6 +311,17 @@ matmul_b = exercises.add(
             """,
             "Vectors need their own cases: g then lacks the dimension that the vector had.",
         ),
+        swap(
+            "np.matmul(transposed(a), g[..., None])[..., 0]",
+            "a.T @ g",
+            "Where a is a stack and b a vector, `a.T` turns the stack around; only the last two dimensions "
+            "have to be exchanged.",
+        ),
+        swap(
+            "a[:, None] * g[..., None, :]",
+            "np.outer(a, g)",
+            "Where a is a vector and b a stack, g is a stack of vectors; np.outer takes it for one long one.",
+        ),
     ),
 )
 
@@ -302,6 +343,8 @@ def check_matmul(a, b):
     return g, slope(a, b, True), slope(b, a, False)
 
 
+VECTORS = (((2, 3), (3,)), ((3,), (3, 2)), ((3,), (3,)))
+STACKS = (((4, 2, 3), (3,)), ((3,), (4, 3, 2)))
 SHAPES = (((2, 2), (2, 2)), ((2, 3), (3, 4)), ((4, 2, 3), (4, 3, 2)), ((2, 2, 2, 3), (2, 2, 3, 3)))
 
 
@@ -322,10 +365,21 @@ def _():
 
 @matmul_a.check("a vector on either side")
 def _():
-    for a_shape, b_shape in (((2, 3), (3,)), ((3,), (3, 2)), ((3,), (3,))):
+    for a_shape, b_shape in VECTORS:
         a, b = numbers(*a_shape), numbers(*b_shape, seed=6)
         g, by_a, _ = check_matmul(a, b)
         call(autograd.matmul_a, g, a.shape, b).gives(by_a)
+
+
+@matmul_a.check("a vector and a stack of matrices")
+def _():
+    for a_shape, b_shape in STACKS:
+        a, b = numbers(*a_shape), numbers(*b_shape, seed=6)
+        g, by_a, _ = check_matmul(a, b)
+        found = autograd.matmul_a(g, a.shape, b)
+        see(f"matmul_a of {a_shape} @ {b_shape}, un-broadcast", autograd.unbroadcast(found, a.shape)).gives(
+            by_a
+        )
 
 
 @matmul_b.check("two by two: the first one, transposed, times the gradient")
@@ -352,10 +406,21 @@ def _():
 
 @matmul_b.check("a vector on either side")
 def _():
-    for a_shape, b_shape in (((2, 3), (3,)), ((3,), (3, 2)), ((3,), (3,))):
+    for a_shape, b_shape in VECTORS:
         a, b = numbers(*a_shape), numbers(*b_shape, seed=6)
         g, _, by_b = check_matmul(a, b)
         call(autograd.matmul_b, g, a, b.shape).gives(by_b)
+
+
+@matmul_b.check("a vector and a stack of matrices")
+def _():
+    for a_shape, b_shape in STACKS:
+        a, b = numbers(*a_shape), numbers(*b_shape, seed=6)
+        g, _, by_b = check_matmul(a, b)
+        found = autograd.matmul_b(g, a, b.shape)
+        see(f"matmul_b of {a_shape} @ {b_shape}, un-broadcast", autograd.unbroadcast(found, b.shape)).gives(
+            by_b
+        )
 
 
 record = exercises.add(
@@ -396,6 +461,31 @@ record = exercises.add(
             "            if False:",
             "Lists of tensors are not followed: `cat` takes one, and its members need their gradients.",
         ),
+        swap(
+            "arg.__class__ is list or arg.__class__ is tuple",
+            "arg.__class__ is list",
+            "Tuples of tensors are not followed; they count as lists do.",
+        ),
+        swap(
+            "edges.append(Edge(node_of(arg), ",
+            "edges.append(Edge(arg.node, ",
+            "A leaf has no node until somebody asks for it: node_of(tensor) makes one.",
+        ),
+        swap(
+            "result.requires_grad, result.node = True, Node(",
+            "result.node = Node(",
+            "The result has a history and does not say so: set requires_grad, or nobody follows it.",
+        ),
+        swap(
+            ' or result.array.dtype.kind != "f"',
+            "",
+            "Integers and bools get a history; only floats have gradients.",
+        ),
+        swap(
+            "shares.of(i)",
+            "shares.of(followed.index(i))",
+            "`of(index)` wants the index in the list, where constants count as well.",
+        ),
     ),
 )
 
@@ -406,6 +496,7 @@ def _():
     y = x * 3.0
     see("(x * 3).requires_grad", y.requires_grad).gives(True)
     see("kind of (x * 3).node", type(y.node).__name__).gives("Node")
+    see("the operation that it names", y.node.op).gives("mul")
     see("how many parents it has", len(y.node.parents())).gives(1)
     see("its parent is the node of x", y.node.parents()[0] is node_of(x)).gives(True)
 
@@ -441,6 +532,8 @@ def _():
     shares = dict(joined.node.gradients(g))
     see("what x gets of the gradient [1, 10, 100, 1000]", shares[node_of(x)]).gives([1.0])
     see("what y gets of it", shares[node_of(y)]).gives([100.0, 1000.0])
+    joined = cat((x, y), 0)
+    see("parents of cat((x, y))", 0 if joined.node is None else len(joined.node.parents())).gives(2)
 
 
 newest_first = exercises.add(
@@ -499,6 +592,16 @@ newest_first = exercises.add(
             """,
             "A node that is used twice comes twice: each node once.",
         ),
+        swap(
+            "list(roots)",
+            "list(roots)[:1]",
+            "Only what is behind the first root is found; there may be several.",
+        ),
+        swap(
+            "set(roots), list(roots)",
+            "set(), list(roots)",
+            "The roots are not in the answer unless another root uses them.",
+        ),
     ),
 )
 
@@ -535,6 +638,9 @@ def _():
 def _():
     a = Fake(1)
     orders(Fake(2, a), Fake(5, a), Fake(3)).gives([5, 3, 2, 1])
+    orders(Fake(6, a), Fake(5, Fake(4))).gives([6, 5, 4, 1])
+    b = Fake(2, a)
+    orders(b, Fake(3, b), b).gives([3, 2, 1])
 
 
 @newest_first.check("a history of two thousand steps")
@@ -551,14 +657,11 @@ def _():
 
 walk = exercises.add(
     "Engine.walk",
-    prompt="A generator: visit the nodes behind `outputs`, newest first, and yield (node, (gradient, "
-    "owned)) for each leaf and each "
-    "node with `retained`, once its gradient is complete. Begin with receive(received, node_of(output), "
-    "first_gradient(output, "
-    "gradient), False) for each output. For a node that is no leaf, pass on: each (parent, d) of "
-    "node.gradients(g) is received by the "
-    "parent, as owned if d is not g and has no base. Then set node.edges to None, unless retain_graph is "
-    "true.",
+    prompt="A generator: visit the nodes behind `outputs`, newest first, and yield (node, (gradient, owned)) "
+    "for each leaf and each node with `retained`, once its gradient is complete; only a leaf's can be owned. "
+    "Begin with receive(received, node_of(output), first_gradient(output, gradient), False) for each output. "
+    "For a node that is no leaf, pass on: each (parent, d) of node.gradients(g) is received by the parent, "
+    "as owned if d is not g and has no base. Then set node.edges to None, unless retain_graph is true.",
     hints=(
         "`received` is a dictionary {node: (gradient so far, owned)}; pop a node's entry when you visit it.",
         "newest_first(received) gives the order; skip a node that received nothing.",
@@ -596,6 +699,27 @@ walk = exercises.add(
             "node.leaf)\n",
             "            if node.leaf:\n                yield node, (g, owned)\n",
             "retain_grad has no effect: nodes with `retained` are yielded, too.",
+        ),
+        swap(
+            "d is not g and d.base is None",
+            "True",
+            "Every gradient counts as owned. One that is g itself, or a view, belongs to somebody else, too.",
+        ),
+        swap(
+            "d is not g and d.base is None",
+            "False",
+            "No gradient counts as owned, and each is copied later for nothing: one that is not g and has no "
+            "base is new.",
+        ),
+        swap(
+            "start, False)",
+            "start, True)",
+            "The first gradient is the caller's, and so not owned.",
+        ),
+        swap(
+            "            receive(received, node_of(output), start, False)",
+            "            received[node_of(output)] = start, False",
+            "An output that comes twice counts once: `receive` adds the second gradient to the first.",
         ),
     ),
 )
@@ -645,9 +769,23 @@ def _():
     see("what was yielded for y, which is retained", found.get(y.node)).gives([12.0])
 
 
+@walk.check("who owns a gradient")
+def _():
+    def owned(output, gradient=None):
+        return [own for _, (_, own) in engine.walk([output], [gradient], False)]
+
+    x, y, z = leaf([1.0, 2.0]), leaf([3.0, 4.0]), leaf([5.0, 6.0])
+    g = tensor([1.0, 1.0])
+    see("owned, for x and y behind x * y", owned(x * y, g)).gives([True, True])
+    see("owned, for x and y behind x + y, which get g itself", owned(x + y, g)).gives([False, False])
+    see("owned, for z as the output itself, with a gradient of the caller's", owned(z, g)).gives([False])
+
+
 @walk.check("several outputs at once")
 def _():
     x = leaf([1.0, 2.0])
+    y = (x * 3.0).sum()
+    see("the gradient of x of an output that comes twice", arrived(y, y)[node_of(x)]).gives([6.0, 6.0])
     found = arrived((x * 1.0).sum(), (x * 10.0).sum())
     see("how many leaves were yielded", len(found)).gives(1)
     see("the gradient of x of both outputs together", found[node_of(x)]).gives([11.0, 11.0])
@@ -689,6 +827,37 @@ backward = exercises.add(
             "The gradient becomes another object: it has to be changed in place, because others, such as "
             "an optimizer, hold it.",
         ),
+        swap(
+            "                    holder.grad.memory.writes += 1\n",
+            "",
+            "The change in place is not counted: grad.memory.writes grows by one.",
+        ),
+        swap(
+            " or (node.leaf and not holder.requires_grad)",
+            "",
+            "A leaf that requires no gradient any more got one.",
+        ),
+        swap(
+            "holder is None or ",
+            "",
+            "A leaf may be gone when its gradient arrives, and then node.tensor() is None: skip it.",
+        ),
+        swap("[gradient], retain_graph", "[None], retain_graph", "The gradient that was given is not used."),
+        swap(
+            "[gradient], retain_graph)",
+            "[gradient], False)",
+            "retain_graph=True is ignored: a second pass over the same graph fails.",
+        ),
+        swap(
+            "[gradient], retain_graph)",
+            "[gradient], True)",
+            "The graph is always kept: pass retain_graph on to self.walk.",
+        ),
+        swap(
+            "node.tensor() if node.leaf else node.retained and node.retained()",
+            "node.tensor() if node.leaf else None",
+            "retain_grad has no effect: for a node that is no leaf, node.retained() is the holder.",
+        ),
     ),
 )
 
@@ -716,6 +885,57 @@ def _():
     (x + y).sum().backward()
     x.grad.array += 100.0
     see("y.grad after x.grad was changed in place", y.grad).gives([1.0, 1.0])
+
+
+@backward.check("a change in place is counted")
+def _():
+    x = leaf([1.0, 2.0])
+    (x * 3.0).sum().backward()
+    before = x.grad.memory.writes
+    (x * 3.0).sum().backward()
+    see("how often x.grad was written in a second pass", x.grad.memory.writes - before).gives(1)
+
+
+@backward.check("a leaf that is gone, or requires no gradient any more, is skipped")
+def _():
+    x, y = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+    z = (x * y).sum()
+    x.requires_grad = False
+    z.backward()
+    see("x.grad, where x.requires_grad became False before backward", x.grad).gives(None)
+    z = (y * leaf([1.0, 1.0])).sum()
+    y.grad = None
+    z.backward()
+    see("y.grad of (y * w).sum(), where w is gone", y.grad).gives([1.0, 1.0])
+
+
+@backward.check("a gradient can be given")
+def _():
+    x = leaf([1.0, 2.0])
+    (x * 3.0).backward(tensor([1.0, 10.0]))
+    see("x.grad after (3x).backward(tensor([1, 10]))", x.grad).gives([3.0, 30.0])
+    x.grad = None
+    x.sum().backward(tensor(2.0))
+    see("x.grad after x.sum().backward(tensor(2))", x.grad).gives([2.0, 2.0])
+
+
+@backward.check("the graph is freed, and stays with retain_graph=True")
+def _():
+    x = leaf([1.0])
+    y = (x * x).sum()
+    y.backward(retain_graph=True)
+    y.backward()
+    see("x.grad after two passes over x * x, the first with retain_graph=True", x.grad).gives([4.0])
+    raises(RuntimeError, y.backward, says="freed")
+
+
+@backward.check("a result that is retained gets its gradient, too")
+def _():
+    x = leaf([2.0])
+    y = x * 3.0
+    y.node.retained = weakref.ref(y)
+    (y * y).sum().backward()
+    see("y.grad of y * y with y = 3x at 2, where y is retained", y.grad).gives([12.0])
 
 
 @backward.check("through a list of tensors")
@@ -747,7 +967,7 @@ gradcheck = exercises.add(
     "or raise an AssertionError "
     "that names input and element where np.isclose(analytic, numeric, rtol, atol) fails. Put every "
     "element back. Inputs that are "
-    "not float64, or none that requires a gradient: TypeError.",
+    "not float64, or none that requires a gradient, are a TypeError.",
     hints=(
         "The numeric slope is (f(x + eps) − f(x − eps)) / (2 eps), where f is the sum of the weighted "
         "output.",
@@ -775,6 +995,37 @@ gradcheck = exercises.add(
             'coarse")\n',
             "",
             "float32 is let through: its rounding hides or fakes errors, so it has to be refused.",
+        ),
+        swap(
+            "kept - eps",
+            "kept",
+            "This is half of a central difference: the second step goes to −eps.",
+        ),
+        swap(
+            "enumerate(zip(checked, analytic, strict=True))",
+            "enumerate([*zip(checked, analytic, strict=True)][:1])",
+            "Only the first input is checked.",
+        ),
+        swap(
+            "allow_unused=True",
+            "allow_unused=False",
+            "An input that the output does not depend on is an error here; its gradient is 0, and right.",
+        ),
+        swap(
+            "isinstance(x, Tensor) and x.requires_grad",
+            "isinstance(x, Tensor)",
+            "An input that requires no gradient is checked: it has none.",
+        ),
+        swap(
+            "np.isclose(value, numeric, rtol, atol)",
+            "np.isclose(value, numeric)",
+            "rtol and atol are not used; a difference quotient is never exact.",
+        ),
+        swap("if not checked or any", "if any", "Where nothing requires a gradient, nothing was checked."),
+        swap(
+            "                with no_grad():\n                    ends",
+            "                if True:\n                    ends",
+            "The moved outputs are recorded for a backward pass that never comes: no_grad is missing.",
         ),
     ),
 )
@@ -819,3 +1070,39 @@ def _():
 @gradcheck.check("float32 is refused")
 def _():
     raises(TypeError, autograd.gradcheck, lambda x: x * x, leaf([1.0]))
+    raises(TypeError, autograd.gradcheck, lambda x: x * x, tensor(np.array([1.0])))
+
+
+@gradcheck.check("every input that requires a gradient, and no other")
+def _():
+    def product(a, b):
+        return a * b
+
+    op, x, y = Op(product), leaf([1.0, 2.0], np.float64), leaf([3.0, 4.0], np.float64)
+    autograd.derivative(op, lambda g, b: g * b, lambda g, a: 2 * g * a)
+    raises(AssertionError, autograd.gradcheck, op, (x, y), says="input 1")
+    constant = tensor(np.array([3.0, 4.0]))
+    see("gradcheck of x * constant", autograd.gradcheck(op, (x, constant))).gives(True)
+    see(
+        "gradcheck of a function of x alone, given x and y", autograd.gradcheck(lambda x, y: x * 2.0, (x, y))
+    ).gives(True)
+
+
+@gradcheck.check("as close as atol and rtol say")
+def _():
+    x = leaf([1.0, 2.0], np.float64)
+    nearly = wrong_op(lambda g, x: 3.0003 * g * x * x)
+    see("gradcheck of a derivative that is 0.01 % off, rtol=0.001", autograd.gradcheck(nearly, x)).gives(True)
+    raises(AssertionError, autograd.gradcheck, nearly, x, atol=0, rtol=1e-6)
+
+
+@gradcheck.check("the moved outputs are not recorded")
+def _():
+    seen = []
+
+    def double(x):
+        seen.append(autograd.is_grad_enabled())
+        return x * 2.0
+
+    autograd.gradcheck(double, leaf([1.0], np.float64))
+    see("is_grad_enabled() at each call of the function", seen).gives([True, False, False])
