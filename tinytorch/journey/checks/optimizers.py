@@ -43,6 +43,20 @@ def expected_after(rule):
     return p.astype(np.float32)
 
 
+def kept_check(exercise, name, make):
+    """What a rule remembers stays in the optimizer's own memory, which is saved with it."""
+
+    @exercise.check("what it remembers is in the optimizer's state")
+    def _():
+        p = parameter(*START)
+        optimizer = make(p)
+        after(optimizer, p, GRADIENTS[:1])
+        first = optimizer.state[p][name].array.copy()
+        after(optimizer, p, GRADIENTS[1:])
+        seen = see(f"optimizer.state[p][{name!r}] after three steps", optimizer.state[p][name].array)
+        seen.satisfies(not np.allclose(first, seen.value), "another value than after one step")
+
+
 zero_grad = exercises.add(
     "Optimizer.zero_grad",
     prompt="Forget the gradient of every parameter in every group: set `grad` to None, or, with "
@@ -63,6 +77,21 @@ zero_grad = exercises.add(
             "set_to_none=False asks for zeros, and None came.",
         ),
         swap("p.grad = None", "p.grad = p.grad", "The gradients stay, and the next backward adds to them."),
+        swap(
+            "np.zeros_like(p.grad.array)",
+            "np.zeros(p.grad.shape)",
+            "np.zeros gives float64; the zeros have the gradient's dtype.",
+        ),
+        swap(
+            "set_to_none or p.grad is None",
+            "set_to_none",
+            "A gradient that is None has no shape to fill; it stays None.",
+        ),
+        swap(
+            "wrap(np.zeros_like(p.grad.array))",
+            "np.zeros_like(p.grad.array)",
+            "A gradient is a Tensor; an array came. `wrap` makes a Tensor of it.",
+        ),
     ),
 )
 
@@ -128,6 +157,21 @@ step = exercises.add(
         ),
         swap("return loss", "return None", "The closure's loss is lost: step returns it."),
         swap(
+            "if not all(pack",
+            "if not any(pack",
+            "One parameter that has other memory is enough: the packs are made anew unless all are current.",
+        ),
+        swap(
+            "for pack in self._packs[i]:\n                    self",
+            "for pack in self._packs[i][:1]:\n                    self",
+            "Only the first pack of a group is updated; parameters of another dtype are in one of their own.",
+        ),
+        swap(
+            "loss = closure()\n",
+            "closure()\n                loss = closure()\n",
+            "The closure is called twice; it computes the gradients, and once is enough.",
+        ),
+        swap(
             "            with enable_grad():\n                loss = closure()",
             "            loss = closure()",
             "Inside no_grad the closure records nothing, and its backward finds no graph: enable_grad "
@@ -190,6 +234,21 @@ def _():
     see("p, which was given the memory [5], after a step", p.detach()).gives([4.9])
 
 
+@step.check("parameters of two dtypes, one of which got other memory")
+def _():
+    p, q = parameter(1.0), tensor(np.array([1.0], np.float64))
+    q.requires_grad = True
+    optimizer = Plain([p, q], lr=0.5)
+    p.grad, q.grad = gradient(1.0), tensor(np.array([1.0], np.float64))
+    optimizer.step()
+    see("p, float32, after a step", p.detach()).gives([0.5])
+    see("q, float64, after a step", q.detach()).gives([0.5])
+    for moved in (p, q):
+        moved.array = np.array([5.0], moved.dtype)
+        optimizer.step()
+        see("the one that was given the memory [5], after a step", moved.detach()).gives([4.5])
+
+
 @step.check("a closure is called with recording on, and its loss comes back")
 def _():
     from tinytorch.core.autograd import no_grad
@@ -230,7 +289,9 @@ sgd = exercises.add(
             "This climbs: the parameter has to move against its gradient.",
         ),
         swap(
-            "v *= momentum\n", "v *= 0\n", "The velocity of the steps before is lost: v keeps μ times itself."
+            "v *= momentum\n",
+            "v *= 0\n",
+            "The velocity of the steps before is lost: the buffer keeps μ times itself, by `v *= …`.",
         ),
         swap(
             'v += g if step == 1 else np.multiply(g, 1 - group["dampening"], out=scratch)',
@@ -241,6 +302,43 @@ sgd = exercises.add(
             "g = np.add(g, np.multiply(v, momentum, out=scratch), out=scratch)",
             "g = v",
             "Nesterov's step looks ahead: g + μ·v, not v alone.",
+        ),
+        swap(
+            "np.multiply(v, momentum, out=scratch), out=scratch)",
+            "v, out=scratch)",
+            "Nesterov's step is g + μ·v; here v counts in full.",
+        ),
+        swap(
+            "g = np.add(g, np.multiply(v, momentum, out=scratch), out=scratch)",
+            "g += np.multiply(v, momentum, out=scratch)",
+            "The gradient itself is changed; it belongs to the caller.",
+        ),
+        swap(
+            "            v *= momentum\n",
+            '            state["momentum_buffer"] = v = v * momentum\n',
+            "The state got a new array, and the optimizer saves the old one: change the buffer in place.",
+        ),
+        wrong(
+            """
+            def update(self, group, step, p, g, state, scratch):
+                v = state["momentum_buffer"]
+                v[...] = group["momentum"] * v + (1 - group["momentum"]) * g
+                p -= group["lr"] * v
+            """,
+            "This is a running mean, with 1 − μ before g; SGD's velocity takes the whole gradient.",
+        ),
+        wrong(
+            """
+            def update(self, group, step, p, g, state, scratch):
+                mu, lr = group["momentum"], group["lr"]
+                if not mu:
+                    p -= lr * g
+                    return
+                v = state["momentum_buffer"]
+                v[...] = mu * v - lr * (g if step == 1 else (1 - group["dampening"]) * g)
+                p += mu * v - lr * g if group["nesterov"] else v
+            """,
+            "The learning rate is inside v, so a new rate does not act on the old velocity: v has no lr.",
         ),
         swap(
             'p -= np.multiply(g, group["lr"], out=scratch)',
@@ -271,6 +369,16 @@ def _():
     )
 
 
+@sgd.check("the rate acts on the velocity, not inside it")
+def _():
+    p = parameter(*START)
+    optimizer = SGD([p], 0.1, 0.9)
+    after(optimizer, p, GRADIENTS[:1])
+    optimizer.param_groups[0]["lr"] = 0.01
+    found = after(optimizer, p, GRADIENTS[1:2])
+    see("p after a step with lr=0.1 and one with lr=0.01, momentum=0.9", found).gives([0.943, -1.911])
+
+
 @sgd.check("nesterov looks ahead")
 def _():
     def rule(p, g, step, memory):
@@ -295,6 +403,9 @@ def _():
     see(
         "p after three steps of SGD(lr=0.1, momentum=0.9, dampening=0.5)", after(optimizer, p, GRADIENTS)
     ).gives(expected_after(rule))
+
+
+kept_check(sgd, "momentum_buffer", lambda p: SGD([p], 0.1, 0.9))
 
 
 @sgd.check("the gradient is left as it was")
@@ -359,6 +470,46 @@ adam = exercises.add(
             "v is the running mean of the squared gradient, and here it is that of its size.",
         ),
         swap(
+            'β1, β2 = group["betas"]',
+            'β2, β1 = group["betas"]',
+            "β₁ and β₂ are exchanged: the first belongs to m, the second to v.",
+        ),
+        swap(
+            "np.multiply(np.multiply(g, g, out=scratch)",
+            "np.multiply(np.multiply(g, g, out=g)",
+            "The gradient itself is squared; it belongs to the caller.",
+        ),
+        swap(
+            "        m *= β1\n",
+            "        m = m * β1\n",
+            "`m = m * …` makes a new array, and the running mean is forgotten: change it in place.",
+        ),
+        swap(
+            "        m *= β1\n",
+            '        state["exp_avg"] = m = m * β1\n',
+            "The state got a new array, and the optimizer saves the old one: change the mean in place.",
+        ),
+        swap(
+            "m += np.multiply(g, 1 - β1, out=scratch)",
+            "m += g",
+            "The new gradient counts in full; in a running mean it counts 1 − β₁.",
+        ),
+        swap('        root += group["eps"] * correction\n', "", "eps is missing below the root."),
+        wrong(
+            """
+            def update(self, group, step, p, g, state, scratch):
+                b1, b2 = group["betas"]
+                m, v = state["exp_avg"], state["exp_avg_sq"]
+                m[...] = b1 * m + (1 - b1) * g
+                v[...] = b2 * v + (1 - b2) * g * g
+                v_hat = v / (1 - b2**step)
+                if group["amsgrad"]:
+                    v_hat = np.maximum(v_hat, state["max_exp_avg_sq"], out=state["max_exp_avg_sq"])
+                p -= group["lr"] * (m / (1 - b1**step)) / (np.sqrt(v_hat) + group["eps"])
+            """,
+            "amsgrad keeps the largest v before its correction, and corrects that.",
+        ),
+        swap(
             '        if group["amsgrad"]:\n'
             '            v = np.maximum(v, state["max_exp_avg_sq"], out=state["max_exp_avg_sq"])\n',
             "",
@@ -412,6 +563,9 @@ def _():
     )
 
 
+kept_check(adam, "exp_avg", lambda p: Adam([p], 0.1))
+
+
 @adam.check("the gradient is left as it was, and float32 stays float32")
 def _():
     p = parameter(*START)
@@ -438,6 +592,31 @@ rmsprop = exercises.add(
             "square_avg += np.multiply(np.multiply(g, g, out=scratch), 1 - α, out=scratch)",
             "square_avg += np.multiply(g, g, out=scratch)",
             "The new square counts in full; in a running mean it counts 1 − α.",
+        ),
+        swap(
+            "square_avg *= α",
+            "square_avg = square_avg * α",
+            "`s = s * …` makes a new array, and the running mean is forgotten: change it in place.",
+        ),
+        swap(
+            "out=scratch), 1 - α",
+            "out=g), 1 - α",
+            "The gradient itself is squared; it belongs to the caller.",
+        ),
+        swap(
+            '        root += group["eps"]\n',
+            '        root = np.sqrt(variance + group["eps"])\n',
+            "eps stands outside of the root.",
+        ),
+        swap(
+            "v += change",
+            "v += g",
+            "The buffer adds up plain gradients; momentum works on what was divided by the root.",
+        ),
+        swap(
+            "variance = np.subtract(square_avg, np.multiply(mean, mean, out=scratch), out=scratch)",
+            "square_avg -= mean * mean\n            variance = square_avg",
+            "The running mean of the squares itself is changed: subtract into something else.",
         ),
         swap(
             "variance = np.subtract(square_avg, np.multiply(mean, mean, out=scratch), out=scratch)",
@@ -488,6 +667,17 @@ def _():
     check_rmsprop("…, momentum=0.5", momentum=0.5)
 
 
+kept_check(rmsprop, "square_avg", lambda p: RMSprop([p], 0.1))
+
+
+@rmsprop.check("the gradient is left as it was")
+def _():
+    p = parameter(*START)
+    p.grad = gradient(0.5, -1.0)
+    RMSprop([p], 0.1, momentum=0.5, centered=True).step()
+    see("p.grad after a step", p.grad).gives([0.5, -1.0])
+
+
 adagrad = exercises.add(
     "Adagrad.update",
     prompt="Change p in place: the sum s = state['sum'] grows by g² in place, and p ← p − lr_t·g / (√s + "
@@ -501,7 +691,7 @@ adagrad = exercises.add(
         swap(
             "total += np.multiply(g, g, out=scratch)",
             "total[...] = np.multiply(g, g, out=scratch)",
-            "The squares of the steps before are forgotten: Adagrad sums all of them.",
+            "The squares of the steps before are forgotten: the sum grows in place, by `s += …`.",
         ),
         swap(
             '(step - 1) * group["lr_decay"]',
@@ -509,14 +699,30 @@ adagrad = exercises.add(
             "The learning rate decays one step too early: the first step has the whole lr.",
         ),
         swap(' / (1 + (step - 1) * group["lr_decay"])', "", "lr_decay is ignored."),
+        swap(
+            "total += np.multiply(g, g, out=scratch)",
+            'state["sum"] = total = total + g * g',
+            "The state got a new array, and the optimizer saves the old one: change the sum in place.",
+        ),
+        swap(
+            "total += np.multiply(g, g, out=scratch)",
+            "total += np.multiply(g, g, out=g)",
+            "The gradient itself is squared; it belongs to the caller.",
+        ),
+        swap(
+            '        root += group["eps"]\n',
+            '        root = np.sqrt(total + group["eps"])\n',
+            "eps stands outside of the root.",
+        ),
+        swap('        root += group["eps"]\n', "", "eps is missing below the root."),
     ),
 )
 
 
-def adagrad_rule(lr_decay=0.0):
+def adagrad_rule(lr_decay=0.0, eps=1e-10):
     def rule(p, g, step, memory):
         memory["s"] = memory.get("s", 0) + g * g
-        return p - 0.1 / (1 + (step - 1) * lr_decay) * g / (np.sqrt(memory["s"]) + 1e-10)
+        return p - 0.1 / (1 + (step - 1) * lr_decay) * g / (np.sqrt(memory["s"]) + eps)
 
     return rule
 
@@ -538,12 +744,22 @@ def _():
     )
 
 
+@adagrad.check("eps is added to the root")
+def _():
+    p = parameter(*START)
+    found = after(Adagrad([p], 0.1, eps=0.5), p, GRADIENTS)
+    see("p after three steps of Adagrad(lr=0.1, eps=0.5)", found).gives(expected_after(adagrad_rule(eps=0.5)))
+
+
 @adagrad.check("the learning rate decays from the second step on")
 def _():
     p = parameter(*START)
     see(
         "p after three steps of Adagrad(lr=0.1, lr_decay=0.5)", after(Adagrad([p], 0.1, 0.5), p, GRADIENTS)
     ).gives(expected_after(adagrad_rule(0.5)))
+
+
+kept_check(adagrad, "sum", lambda p: Adagrad([p], 0.1))
 
 
 @adagrad.check("the gradient is left as it was")
