@@ -1,6 +1,7 @@
 """Exercises of module 07, Training."""
 
 import math
+from contextlib import suppress
 
 import numpy as np
 
@@ -44,8 +45,8 @@ clip = exercises.add(
     "their joint norm from before as a Tensor. The norm is that of all numbers of all gradients together: "
     "the sum of |g|**norm_type to the power 1/norm_type, or the largest |g| for math.inf. `parameters` is "
     "one Tensor or an "
-    "iterable; those without a gradient do not count. After a change grad.memory.writes grows by one. With "
-    "error_if_nonfinite a norm of inf or nan is a RuntimeError.",
+    "iterable; those without a gradient do not count. After a change grad.memory.writes grows by one. A norm "
+    "of nan makes every gradient nan; with error_if_nonfinite a norm of inf or nan is a RuntimeError.",
     hints=(
         "One norm for all: the root of the sum over all gradients of the sum of their squares.",
         "`np.vdot(g, g)` of a flat array is the sum of its squares. math.inf needs a maximum in place of "
@@ -80,6 +81,47 @@ clip = exercises.add(
             "",
             "Autograd does not hear of the change: memory.writes counts what was changed in place.",
         ),
+        swap(
+            "[parameters] if isinstance(parameters, Tensor) else parameters",
+            "list(parameters)",
+            "A single Tensor may come, too; going over it gives its rows, which have no gradient.",
+        ),
+        swap(
+            "            g.array *= scale\n",
+            "            g.array = g.array * scale\n",
+            "The gradient got other memory: whoever holds its array does not see the change. Scale in place.",
+        ),
+        swap(
+            "    return tensor(norm, gradients[0].dtype if gradients else None)",
+            "    return norm",
+            "The norm comes back as a number; a Tensor is asked for.",
+        ),
+        swap(
+            "gradients[0].dtype if gradients else None",
+            "gradients[0].dtype",
+            "There may be no gradient at all: then the norm is 0.",
+        ),
+        swap(
+            "if error_if_nonfinite and not",
+            "if not",
+            "A norm of inf or nan is an error only with error_if_nonfinite.",
+        ),
+        swap(
+            "if not scale >= 1:",
+            "if scale < 1:",
+            "A norm of nan leaves the gradients alone; as nan they would show that something is wrong. Ask "
+            "`not scale >= 1`.",
+        ),
+        swap(
+            "max((float(np.abs(g).max()) for g in flat if g.size), default=0.0)",
+            "sum(float(np.abs(g).max()) for g in flat)",
+            "For math.inf the largest numbers of the gradients are added up; the norm is the largest of all.",
+        ),
+        swap(
+            "np.abs(g).max()",
+            "g.max()",
+            "For math.inf it is the largest distance from 0: negative numbers count by their size.",
+        ),
     ),
 )
 
@@ -108,22 +150,30 @@ def _():
 
 @clip.check("other norms")
 def _():
-    for kind, norm in ((1.0, 7.0), (math.inf, 4.0), (3.0, 91 ** (1 / 3))):
-        p = parameter(0.0, 0.0, grad=[3.0, -4.0])
-        call(training.clip_grad_norm_, [p], 100.0, kind).gives(tensor(np.float32(norm)))
+    for kind, norm in ((1.0, 8.0), (math.inf, 4.0), (3.0, 92 ** (1 / 3))):
+        p, q = parameter(0.0, 0.0, grad=[3.0, -4.0]), parameter(0.0, grad=[1.0])
+        call(training.clip_grad_norm_, [p, q], 100.0, kind).gives(tensor(np.float32(norm)))
+
+
+@clip.check("no gradient at all is a norm of 0")
+def _():
+    call(training.clip_grad_norm_, [parameter(1.0)], 1.0).gives(tensor(0.0))
 
 
 @clip.check("a change in place is counted")
 def _():
     p = parameter(0.0, grad=[3.0])
-    before = p.grad.memory.writes
+    before, array = p.grad.memory.writes, p.grad.array
     training.clip_grad_norm_(p, 1.0)
+    see("the array that p.grad had before", array).gives([1.0], atol=1e-5)
     see("how often p.grad was written", p.grad.memory.writes - before).gives(1)
 
 
 @clip.check("nan can be an error")
 def _():
-    p = parameter(0.0, grad=[math.nan])
+    p = parameter(0.0, 0.0, grad=[math.nan, 1.0])
+    see("the norm of [nan, 1]", float(training.clip_grad_norm_([p], 1.0).item())).gives(math.nan)
+    see("p.grad = [nan, 1] afterwards", p.grad).gives([math.nan, math.nan])
     raises(RuntimeError, training.clip_grad_norm_, [p], 1.0, error_if_nonfinite=True)
 
 
@@ -165,6 +215,12 @@ step_lr = exercises.add(
             "for lr in self.base_lrs[:1]",
             "Only one rate comes: one for each group.",
         ),
+        swap(
+            "for lr in self.base_lrs",
+            "for lr in self.get_last_lr()",
+            "The rate falls from what it is now, over and over; it is a multiple of the base rate.",
+        ),
+        swap("self.gamma **", "0.5 **", "gamma is ignored."),
     ),
 )
 
@@ -184,6 +240,8 @@ def _():
     see(
         "get_lr() of two groups with 1.0 and 8.0 after 2 steps", [float(x) for x in scheduler.get_lr()]
     ).gives([0.25, 2.0])
+    scheduler = StepLR(two_groups(), step_size=3, gamma=0.1)
+    see("rates of StepLR(step_size=3, gamma=0.1) from 1.0", rates(scheduler, 3)).gives([1.0, 1.0, 1.0, 0.1])
 
 
 cosine = exercises.add(
@@ -211,6 +269,16 @@ cosine = exercises.add(
             "self.eta_min + (lr - self.eta_min) * height",
             "lr * height",
             "The rate falls to 0; it has to end at eta_min.",
+        ),
+        swap(
+            "self.last_epoch / self.T_max",
+            "(self.last_epoch + 1) / self.T_max",
+            "The rate is one step ahead: after 0 steps it is the base rate.",
+        ),
+        swap(
+            "math.pi * self.last_epoch",
+            "2 * math.pi * self.last_epoch",
+            "The cosine goes all the way round: after T_max steps it is at half of it.",
         ),
     ),
 )
@@ -286,6 +354,31 @@ stopping = exercises.add(
             "if gain > 0:",
             "min_delta is ignored: smaller improvements do not count.",
         ),
+        swap(
+            "if gain > self.min_delta:",
+            "if gain >= self.min_delta:",
+            "An equal value counts as better; it has to be better by more than min_delta.",
+        ),
+        swap(
+            "math.inf if self.best is None",
+            "math.inf if not self.best",
+            "A best value of 0 counts as none: ask whether it `is None`.",
+        ),
+        swap(
+            "            self.waited += 1\n",
+            "            self.waited += 1\n            self.best = value\n",
+            "A worse value becomes self.best: what comes has to be better than the best, not than the last.",
+        ),
+        swap(
+            "            if self.restore_best:\n",
+            "            if True:\n",
+            "Weights are kept without restore_best.",
+        ),
+        swap(
+            "            if self.restore_best:\n",
+            "            if self.restore_best and self.weights is None:\n",
+            "Only the first weights are kept; those of the best epoch are asked for.",
+        ),
     ),
 )
 
@@ -315,6 +408,19 @@ def _():
     ).gives(0)
 
 
+@stopping.check("it is the best value that counts, also where it is 0")
+def _():
+    epoch, callback = watched([1, 3, 2, 2], patience=3)
+    see("stopped after epoch, for losses 1 3 2 2 and patience 3", epoch).gives(4)
+    see("the best value", float(callback.best)).gives(1.0)
+    see("stopped after epoch, for losses 0 1 2 and patience 2", watched([0, 1, 2], patience=2)[0]).gives(3)
+
+
+@stopping.check("an equal value is no improvement")
+def _():
+    see("stopped after epoch, for losses 2 2 2 and patience 2", watched([2, 2, 2], patience=2)[0]).gives(3)
+
+
 @stopping.check("mode='max' looks for larger values")
 def _():
     epoch, callback = watched([0.5, 0.7, 0.9], patience=1, mode="max")
@@ -337,6 +443,12 @@ def _():
     trainer.model.weight.array[...] = 99.0
     kept = callback.weights or {}
     see("the kept weight after the model's became 99", kept.get("weight")).gives([[1.0]])
+    callback.on_epoch_end(trainer, {"val_loss": 0.5})
+    kept = callback.weights or {}
+    see("the kept weight after a better epoch with the weight 99", kept.get("weight")).gives([[99.0]])
+    callback = EarlyStopping(patience=3, restore_best=False)
+    callback.on_epoch_end(trainer, {"val_loss": 1.0})
+    see("weights with restore_best=False", callback.weights).gives(None)
 
 
 @stopping.check("a number that is not logged is named")
@@ -390,6 +502,21 @@ train_step = exercises.add(
             "",
             "A loss of nan goes through and spoils the weights: refuse_nan has to see it first.",
         ),
+        swap(
+            "means.add(size, values)",
+            "means.add(1, values)",
+            "In the means every batch counts alike; a smaller one has to count less.",
+        ),
+        swap(
+            "            means.add(size, values)\n",
+            "            means = Means()\n            means.add(size, values)\n",
+            "The means are those of the last batch alone.",
+        ),
+        swap(
+            "self.updates += 1",
+            "self.updates += len(batches)",
+            "Each batch is counted; however many there are, they make one update.",
+        ),
     ),
 )
 
@@ -420,8 +547,11 @@ def _():
 def _():
     whole, parts = line(1.0), line(1.0)
     trainer_of(whole).train_step([batch((1.0, 3.0), (2.0, 1.0), (3.0, 5.0))])
-    trainer_of(parts).train_step([batch((1.0, 3.0), (2.0, 1.0)), batch((3.0, 5.0))])
+    trainer = trainer_of(parts)
+    means = trainer.train_step([batch((1.0, 3.0), (2.0, 1.0)), batch((3.0, 5.0))])
     see("the weight after batches of 2 and 1 samples", parts.weight.detach()).gives(whole.weight.detach())
+    see("the mean loss of (1, 3), (2, 1) and (3, 5) at w = 1", float(means.result()["loss"])).gives(3.0)
+    see("trainer.updates", trainer.updates).gives(1)
 
 
 @train_step.check("the gradients are clipped")
@@ -438,6 +568,7 @@ def _():
     model = line(1.0)
     raises(FloatingPointError, trainer_of(model).train_step, [batch((math.nan, 1.0))])
     see("the weight afterwards", model.weight.detach()).gives([[1.0]])
+    see("its gradient, as nothing went backward", model.weight.grad).gives(None)
 
 
 evaluate = exercises.add(
@@ -471,6 +602,16 @@ evaluate = exercises.add(
             "means.add(len(self.pair(batch)[1]), self.measure(batch)[1])",
             "means.add(1, self.measure(batch)[1])",
             "Every batch counts alike; the mean is over samples, so a smaller batch counts less.",
+        ),
+        swap(
+            "        finally:\n            self.model.train(training)\n",
+            "        except ZeroDivisionError:\n            pass\n        self.model.train(training)\n",
+            "After an error the model stays in evaluation mode: that belongs into a `finally`.",
+        ),
+        swap(
+            "        if not means.samples:\n",
+            "        if False:\n",
+            "A loader without a batch has no means: a ValueError says so.",
         ),
     ),
 )
@@ -508,6 +649,14 @@ def _():
         model = line().train(mode)
         trainer_of(model).evaluate([batch((1.0, 1.0))])
         see(f"model.training after evaluate, {mode} before", model.training).gives(mode)
+
+
+@evaluate.check("the mode comes back after an error, too")
+def _():
+    model = line().train(True)
+    with suppress(TypeError):
+        trainer_of(model).evaluate([5])
+    see("model.training after an evaluate that failed", model.training).gives(True)
 
 
 @evaluate.check("no batch is an error")
@@ -551,6 +700,38 @@ fit = exercises.add(
             "                callback.on_fit_end(self)\n",
             "After an error on_fit_end is not called: it belongs into a `finally`.",
         ),
+        swap(
+            "last, self.stopped = self.epoch + epochs, None",
+            "last = self.epoch + epochs",
+            "A fit after one that was stopped does nothing: self.stopped begins as None.",
+        ),
+        swap(
+            "self._run_epoch(train_loader, val_loader, last)",
+            "self._run_epoch(train_loader, None, last)",
+            "The validation set is not handed on to self._run_epoch.",
+        ),
+        swap(
+            "            self.load(self.checkpoint, train_loader)\n",
+            "            pass\n",
+            "resume=True is ignored: it loads the checkpoint.",
+        ),
+        swap(
+            "        last, self.stopped = self.epoch + epochs, None\n        if resume:\n"
+            "            self.load(self.checkpoint, train_loader)\n",
+            "        if resume:\n            self.load(self.checkpoint, train_loader)\n"
+            "        last, self.stopped = self.epoch + epochs, None\n",
+            "The epochs of the checkpoint come on top: `last` is computed before it is loaded.",
+        ),
+        swap(
+            "            raise\n",
+            "            pass\n",
+            "Ctrl-C is swallowed; it has to go on, so that the program ends.",
+        ),
+        swap(
+            "            for callback in self.callbacks:\n                callback.on_fit_end(self)\n",
+            "            for callback in self.callbacks[:1]:\n                callback.on_fit_end(self)\n",
+            "Only the first callback hears the end.",
+        ),
     ),
 )
 
@@ -591,20 +772,47 @@ def _():
     see("trainer.epoch after fit(epochs=2) and fit(epochs=1)", trainer.epoch).gives(3)
 
 
+@fit.check("the validation set is looked at after each epoch")
+def _():
+    history = trainer_of(line(), lr=0.01).fit(DATA, DATA, epochs=2)
+    see("how many val_loss are in the history", len(history.get("val_loss", []))).gives(2)
+
+
+@fit.check("with resume the checkpoint's epochs count among the epochs")
+def _():
+    diary, asked = Diary(), []
+    trainer = trainer_of(line(), lr=0.01, callbacks=[diary])
+
+    def load(path, loader):
+        asked.append(loader)
+        trainer.epoch = 2
+
+    trainer.load = load
+    trainer.fit(DATA, epochs=3, resume=True)
+    see("how often self.load was called with the train_loader", sum(x is DATA for x in asked)).gives(1)
+    see("what a callback heard of 3 epochs, 2 of them in the checkpoint", diary.heard).gives(
+        ["start", "epoch 3", "end"]
+    )
+
+
 @fit.check("callbacks hear start, each epoch and end")
 def _():
-    diary = Diary()
-    trainer_of(line(), lr=0.01, callbacks=[diary]).fit(DATA, epochs=2)
+    diary, other = Diary(), Diary()
+    trainer_of(line(), lr=0.01, callbacks=[diary, other]).fit(DATA, epochs=2)
     see("what a callback heard", diary.heard).gives(["start", "epoch 1", "epoch 2", "end"])
+    see("what another one heard", other.heard).gives(["start", "epoch 1", "epoch 2", "end"])
 
 
 @fit.check("a callback can stop it")
 def _():
     diary = Diary(stop_after=2)
-    trainer_of(line(), lr=0.01, callbacks=[diary]).fit(DATA, epochs=5)
+    trainer = trainer_of(line(), lr=0.01, callbacks=[diary])
+    trainer.fit(DATA, epochs=5)
     see("what a callback heard that stopped after epoch 2", diary.heard).gives(
         ["start", "epoch 1", "epoch 2", "end"]
     )
+    trainer.fit(DATA, epochs=1)
+    see("trainer.epoch after one more fit(epochs=1)", trainer.epoch).gives(3)
 
 
 @fit.check("the end is heard after an error, too")
@@ -613,3 +821,17 @@ def _():
     trainer = trainer_of(line(), callbacks=[diary])
     raises(FloatingPointError, trainer.fit, [batch((math.nan, 1.0))])
     see("what a callback heard of a fit that failed", diary.heard).gives(["start", "end"])
+
+
+class Interrupted(Diary):
+    """Ctrl-C at the end of the first epoch."""
+
+    def on_epoch_end(self, trainer, logs):
+        raise KeyboardInterrupt
+
+
+@fit.check("Ctrl-C goes on, after the end was heard")
+def _():
+    diary = Interrupted()
+    raises(KeyboardInterrupt, trainer_of(line(), lr=0.01, callbacks=[diary]).fit, DATA, epochs=2)
+    see("what a callback heard of a fit that was interrupted", diary.heard).gives(["start", "end"])
