@@ -1,5 +1,6 @@
 """Are the exercises what they claim to be? For every one: the reference passes, also while what comes after
-it is a stub; the stub fails; and each known mistake is caught and answered by its own diagnosis.
+it is a stub; the stub fails; and each known mistake is caught, fails with the same values each time, and is
+answered by its own diagnosis.
 """
 
 from collections.abc import Iterator
@@ -69,13 +70,15 @@ def _problems_of(exercise: Exercise, reference: str) -> Iterator[str]:
     failing = []
     for mistake in exercise.mistakes:
         try:
-            failures = failures_of(exercise, module, mistake.source(written))
+            failures, again = (failures_of(exercise, module, mistake.source(written)) for _ in range(2))
         except (source.SourceError, SyntaxError) as error:
             yield f"the mistake {mistake.diagnosis!r} cannot be run: {error}"
             continue
         failing.append((mistake.diagnosis, failures))
         if not failures:
             yield f"no check catches the mistake {mistake.diagnosis!r}"
+        if failures != again:
+            yield f"the mistake {mistake.diagnosis!r} fails with other values each time"
     for diagnosis, failures in failing:
         answer = most_alike(failures, failing)
         if failures and answer != diagnosis:

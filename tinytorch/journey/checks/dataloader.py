@@ -1,5 +1,7 @@
 """Exercises of module 08, DataLoader."""
 
+from typing import Any
+
 import numpy as np
 
 from tinytorch.core import dataloader
@@ -82,6 +84,11 @@ concat = exercises.add(
             "[position]",
             "The position among all is used inside one data set: subtract what stands before it.",
         ),
+        swap(
+            "if not 0 <= position < len(self):",
+            "if not position < len(self):",
+            "An index below -n is let through, and wraps around a second time.",
+        ),
     ),
 )
 
@@ -135,6 +142,31 @@ split = exercises.add(
         ),
         swap("    if sum(sizes) != n or", "    if False and", "Lengths that do not add up are let through."),
         swap(
+            "abs(sum(lengths) - 1) < 1e-6",
+            "sum(lengths) == 1",
+            "Fractions rarely sum to exactly 1: 0.7 + 0.2 + 0.1 is a little less.",
+        ),
+        swap(
+            "(generator or default_generator)",
+            "generator",
+            "Without a generator the numbers come from default_generator.",
+        ),
+        swap(
+            " or not all(isinstance(size, int) and size >= 0 for size in sizes)",
+            "",
+            "Sizes below 0, or with a fraction, are let through if they add up.",
+        ),
+        swap(
+            "[Subset(dataset, part) for",
+            "[[dataset[i] for i in part] for",
+            "Every sample is read at once; a Subset reads one when it is asked for.",
+        ),
+        swap(
+            "int(n * part)",
+            "round(n * part)",
+            "The sizes are rounded; each is int(n · fraction), and what is left over is dealt out.",
+        ),
+        swap(
             "order = (generator or default_generator).numpy.permutation(n)",
             "rng = (generator or default_generator).numpy",
             "Each subset is drawn by itself, so they overlap: cut one permutation into pieces.",
@@ -172,11 +204,20 @@ def _():
         [4, 4, 3]
     )
     see("sizes by [0.9, 0.1] of 10", [len(part) for part in parts([0.9, 0.1])]).gives([9, 1])
+    see("sizes by [0.7, 0.2, 0.1] of 10", [len(part) for part in parts([0.7, 0.2, 0.1])]).gives([7, 2, 1])
 
 
 @split.check("lengths that do not add up are an error")
 def _():
     raises(ValueError, dataloader.random_split, list(range(10)), [5, 4])
+    raises(ValueError, dataloader.random_split, list(range(10)), [12, -2])
+    raises(ValueError, dataloader.random_split, list(range(10)), [7.5, 2.5])
+
+
+@split.check("Subsets, and without a generator the default one")
+def _():
+    found = dataloader.random_split(list(range(4)), [3, 1])
+    see("their kind", [type(part).__name__ for part in found]).gives(["Subset", "Subset"])
 
 
 sampler = exercises.add(
@@ -210,6 +251,31 @@ sampler = exercises.add(
             "",
             "replacement=True is ignored: its draws are independent, so numbers can repeat.",
         ),
+        swap(
+            "np.concatenate([rng.permutation(n) for _ in range(rounds)])",
+            "np.tile(rng.permutation(n), rounds)",
+            "The same permutation comes again and again; begin a new one after each.",
+        ),
+        swap(
+            "(self.generator or default_generator)",
+            "default_generator",
+            "self.generator is not used: two samplers of the same seed differ.",
+        ),
+        swap(
+            "rng.integers(n, size=len(self))",
+            "rng.integers(n - 1, size=len(self))",
+            "The last number is never drawn: integers(n) goes up to n - 1 by itself.",
+        ),
+        swap(
+            "rng.integers(n, size=len(self))",
+            "rng.integers(n, size=n)",
+            "With replacement, too, len(self) says how many.",
+        ),
+        swap(
+            "max(1, -(-len(self) // max(n, 1)))",
+            "-(-len(self) // n)",
+            "Of nothing, nothing is drawn: n may be 0, and then there is no division by it.",
+        ),
     ),
 )
 
@@ -228,6 +294,13 @@ def _():
     see("two rounds are alike", list(order) == list(order)).gives(False)
 
 
+@sampler.check("the generator decides on the order, and nothing is an order, too")
+def _():
+    one, other = (list(RandomSampler(range(20), generator=Generator(7))) for _ in range(2))
+    see("two samplers with generators of one seed agree", one == other).gives(True)
+    see("the numbers of an empty data source", list(RandomSampler([]))).gives([])
+
+
 @sampler.check("fewer, and more, than there are")
 def _():
     few = list(RandomSampler(range(10), num_samples=4, generator=Generator(1)))
@@ -235,6 +308,9 @@ def _():
     many = list(RandomSampler(range(3), num_samples=7, generator=Generator(1)))
     see("how many of num_samples=7", len(many)).gives(7)
     see("the first three of them, sorted", sorted(many[:3])).gives([0, 1, 2])
+    many = list(RandomSampler(range(20), num_samples=40, generator=Generator(1)))
+    see("the second 20 of 40 are in the order of the first", many[:20] == many[20:]).gives(False)
+    see("the second 20, sorted", sorted(many[20:])).gives(list(range(20)))
 
 
 @sampler.check("with replacement numbers repeat")
@@ -242,6 +318,9 @@ def _():
     found = list(RandomSampler(range(50), replacement=True, generator=Generator(1)))
     see("how many", len(found)).gives(50)
     see("some came twice", len(set(found)) < 50).gives(True)
+    many = list(RandomSampler(range(3), replacement=True, num_samples=100, generator=Generator(1)))
+    see("how many of num_samples=100", len(many)).gives(100)
+    see("which numbers came", sorted(set(many))).gives([0, 1, 2])
 
 
 batches = exercises.add(
@@ -271,6 +350,48 @@ batches = exercises.add(
             """,
             "The whole sampler is read before the first batch; it can be endless.",
         ),
+        wrong(
+            """
+            def __iter__(self):
+                batch = []
+                for number in self.sampler:
+                    batch.append(number)
+                    if len(batch) == self.batch_size:
+                        yield batch
+                        batch.clear()
+                if batch and not self.drop_last:
+                    yield batch
+            """,
+            "All batches are the same list, which is emptied after each: make a new one.",
+        ),
+        wrong(
+            """
+            def __iter__(self):
+                batch = []
+                for number in self.sampler:
+                    if len(batch) == self.batch_size:
+                        yield batch
+                        batch = []
+                    batch.append(number)
+                if len(batch) == self.batch_size or batch and not self.drop_last:
+                    yield batch
+            """,
+            "One number more than the batch needs is taken before the batch comes.",
+        ),
+        wrong(
+            """
+            def __iter__(self):
+                batch = []
+                for number in self.sampler:
+                    batch.append(number)
+                    if len(batch) == self.batch_size:
+                        yield batch
+                        batch = []
+                if not self.drop_last:
+                    yield batch
+            """,
+            "Where the numbers fill the last batch, an empty one comes after it.",
+        ),
     ),
 )
 
@@ -278,6 +399,12 @@ batches = exercises.add(
 @batches.check("lists of the batch size, the last one shorter")
 def _():
     see("batches of 3 from 0 to 6", list(BatchSampler(range(7), 3))).gives([[0, 1, 2], [3, 4, 5], [6]])
+
+
+@batches.check("no batch is empty")
+def _():
+    see("batches of 3 from 0 to 5", list(BatchSampler(range(6), 3))).gives([[0, 1, 2], [3, 4, 5]])
+    see("batches of nothing", list(BatchSampler([], 3))).gives([])
 
 
 @batches.check("drop_last leaves the shorter one out")
@@ -292,16 +419,16 @@ def _():
 
 @batches.check("an endless sampler is read as it is needed")
 def _():
-    class Guarded:
-        """Ends the check if more is read than a batch needs."""
+    taken = []
 
+    class Counted:
         def __iter__(self):
-            for number in range(1000):
-                if number > 2:
-                    raise OverflowError("more numbers were taken than the batch needs")
+            for number in range(100):
+                taken.append(number)
                 yield number
 
-    see("the first batch of 2 from an endless sampler", next(iter(BatchSampler(Guarded(), 2)))).gives([0, 1])
+    see("the first batch of 2", next(iter(BatchSampler(Counted(), 2)))).gives([0, 1])
+    see("how many numbers of 100 were taken for it", len(taken)).gives(2)
 
 
 collate = exercises.add(
@@ -348,6 +475,32 @@ collate = exercises.add(
             "        if False:\n",
             "A sample that requires grad is let through, and its history is lost without a word.",
         ),
+        swap(
+            "(str, bytes)",
+            "str",
+            "Bytes are refused; they stay a list, as strings do.",
+        ),
+        swap(
+            "isinstance(first, (tuple, list))",
+            "isinstance(first, tuple)",
+            "A sample may be a list, too, and is collated as a tuple is.",
+        ),
+        swap(
+            "return tensor(samples)",
+            "return tensor(samples, dtype=float32)",
+            "Integers become floats; as labels they have to stay integers.",
+        ),
+        swap(
+            'hasattr(first, "_fields") else members',
+            'hasattr(first, "_fields") else tuple(members)',
+            "A batch of tuples is a list of its members.",
+        ),
+        swap(
+            "        if len({len(sample) for sample in samples}) > 1:",
+            "        if False:",
+            "Members that some samples lack are left out without a word.",
+            ("strict=True", "strict=False"),
+        ),
     ),
 )
 
@@ -366,6 +519,7 @@ def _():
     call(dataloader.default_collate, [1.5, 2.5]).gives(tensor([1.5, 2.5]))
     call(dataloader.default_collate, [1, 2]).gives(tensor([1, 2]))
     call(dataloader.default_collate, ["a", "b"]).gives(["a", "b"])
+    call(dataloader.default_collate, [b"a", b"b"]).gives([b"a", b"b"])
 
 
 @collate.check("pairs, dicts and named tuples, member by member")
@@ -378,6 +532,11 @@ def _():
 
     inputs, labels = dataloader.default_collate([(tensor([1.0]), 3), (tensor([2.0]), 4)])
     see("inputs of two pairs", inputs).gives([[1.0], [2.0]])
+    pairs = dataloader.default_collate([(1, 2), (3, 4)])
+    see("kind of a batch of pairs", type(pairs).__name__).gives("list")
+    first, second = dataloader.default_collate([[1, 2], [3, 4]])
+    see("first members of the lists [1, 2] and [3, 4]", first).gives(tensor([1, 3]))
+    see("second members", second).gives(tensor([2, 4]))
     see("labels of two pairs", labels).gives(tensor([3, 4]))
     table = dataloader.default_collate([{"x": 1.0}, {"x": 2.0}])
     see("kind of a batch of dicts", type(table).__name__).gives("dict")
@@ -437,10 +596,37 @@ loader = exercises.add(
             "",
             "After the last batch the position stays: the next loop would think it is in the middle.",
         ),
+        swap(
+            "(self.generator or default_generator)",
+            "default_generator",
+            "self.generator is not used: the order is another one in every run.",
+        ),
+        swap(
+            "(self.load(seed, *group) for group in groups)\n        elif",
+            "(self.load(0, *group) for group in groups)\n        elif",
+            "self.load does not get the epoch's seed, on which random changes of the samples depend.",
+        ),
+        swap(
+            "enumerate(self.batch_sampler)",
+            "enumerate(list(self.batch_sampler))",
+            "The batch sampler is read to its end before the first batch; it may be endless.",
+        ),
     ),
 )
 
 TEN = TensorDataset(tensor(np.arange(10)))
+
+
+class EndlessBatches:
+    """Batches [0, 1] for ever, which ends the check if too many are read."""
+
+    def __iter__(self):
+        for _ in range(50):
+            yield [0, 1]
+        raise OverflowError("batches were taken that nobody asked for")
+
+    def __len__(self):
+        return 50
 
 
 def numbers_of(batches):
@@ -490,6 +676,27 @@ def _():
     )
 
 
+@loader.check("self.load gets the epoch's seed, the batch's number and its samples")
+def _():
+    for workers in (0, 2):
+        found: Any = DataLoader(TEN, 4, num_workers=workers)
+        found.load = lambda seed, number, group: (seed, number, list(group))
+        seeds, given = set(), []
+        for seed, number, group in found:
+            seeds.add(seed == found.state_dict()["seed"])
+            given.append((number, group))
+        see(f"number and samples of each batch, num_workers={workers}", given).gives(
+            [(0, [0, 1, 2, 3]), (1, [4, 5, 6, 7]), (2, [8, 9])]
+        )
+        see(f"is the seed that of state_dict(), num_workers={workers}", seeds).gives({True})
+
+
+@loader.check("a sampler without an end is read as it is needed")
+def _():
+    batches_ = DataLoader(TEN, batch_sampler=EndlessBatches())
+    see("the first batch", next(iter(batches_))[0]).gives(tensor([0, 1]))
+
+
 @loader.check("between epochs there is no position")
 def _():
     found = DataLoader(TEN, 3)
@@ -526,6 +733,16 @@ normalize = exercises.add(
             """,
             "uint8 divided by a Python number is float64: keep it float32.",
         ),
+        wrong(
+            """
+            def change(self, images, rng):
+                images = images * float32.type(1 / 255) if images.dtype == np.uint8 else images
+                images -= self.mean
+                images /= self.std
+                return images
+            """,
+            "The batch that came in is changed: make a new array.",
+        ),
     ),
 )
 
@@ -536,6 +753,7 @@ def _():
     found = Normalize(2.0, 4.0)(images)
     see("Normalize(2, 4) of [2, 6, 10, 0]", found).gives(np.array([[[[0, 1], [2, -0.5]]]]).tolist())
     see("its dtype", str(found.dtype)).gives("float32")
+    see("the images afterwards", images.ravel()).gives([2.0, 6.0, 10.0, 0.0])
 
 
 @normalize.check("a mean and a std for each channel")
@@ -559,7 +777,7 @@ crop = exercises.add(
     "own, from self.padded(images): "
     "(N, C, h, w). Draw all tops first, rng.integers(height - h + 1, size=n), then all lefts in the same "
     "way. A window that does not "
-    "fit is a ValueError.",
+    "fit is a ValueError that says so.",
     hints=(
         "height and width are those after padding. There are height - h + 1 places for the top row.",
         "A loop over the images with slices is right; np.lib.stride_tricks.sliding_window_view gives all "
@@ -580,6 +798,21 @@ crop = exercises.add(
             "images, (h, w) = self.padded(images), self.size",
             "images, (h, w) = images, self.size",
             "The images are not padded.",
+        ),
+        swap(
+            "if h > height or w > width:",
+            "if h > height:",
+            "Only the height is compared; a window may be too wide as well.",
+        ),
+        swap(
+            "if h > height or w > width:",
+            "if h >= height or w >= width:",
+            "A window as large as the image fits: there is one place for it.",
+        ),
+        swap(
+            "top, left = rng.integers(height - h + 1, size=n), rng.integers(width - w + 1, size=n)",
+            "left, top = rng.integers(width - w + 1, size=n), rng.integers(height - h + 1, size=n)",
+            "The lefts are drawn before the tops: the same seed then cuts elsewhere.",
         ),
     ),
 )
@@ -612,9 +845,13 @@ def _():
     )
 
 
-@crop.check("a window that does not fit is an error")
+@crop.check("a window that does not fit is an error, one as large as the image is not")
 def _():
-    raises(ValueError, RandomCrop(5).change, np.zeros((1, 1, 4, 4), np.float32), np.random.default_rng(0))
+    images, rng = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4), np.random.default_rng(0)
+    for size in (5, (5, 4)):
+        raises(ValueError, RandomCrop(size).change, images, rng, says="fit")
+    raises(ValueError, RandomCrop((4, 5)).change, images, rng, says="fit")
+    see("a window of 4x4 from 4x4", RandomCrop(4).change(images, rng)).gives(images)
 
 
 flip = exercises.add(

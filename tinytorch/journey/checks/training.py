@@ -833,5 +833,9 @@ class Interrupted(Diary):
 @fit.check("Ctrl-C goes on, after the end was heard")
 def _():
     diary = Interrupted()
-    raises(KeyboardInterrupt, trainer_of(line(), lr=0.01, callbacks=[diary]).fit, DATA, epochs=2)
+
+    def fit_():
+        trainer_of(line(), lr=0.01, callbacks=[diary]).fit(DATA, epochs=2)
+
+    raises(KeyboardInterrupt, fit_)
     see("what a callback heard of a fit that was interrupted", diary.heard).gives(["start", "end"])
