@@ -793,8 +793,8 @@ def _():
 
 backward = exercises.add(
     "Engine.backward",
-    prompt="Go through self.walk([tensor], [gradient], retain_graph) with NumPy's warnings off, and put "
-    "each gradient where it "
+    prompt="Go through self.walk([tensor], [gradient], retain_graph) within np.errstate(all='ignore'), and "
+    "put each gradient where it "
     "belongs: the holder is node.tensor() of a leaf, node.retained() of another node; skip it if it is "
     "gone, or if it is a leaf "
     "that requires no gradient any more. A holder without .grad gets wrap(g), or wrap(g.copy()) if g is "
@@ -854,6 +854,11 @@ backward = exercises.add(
             "The graph is always kept: pass retain_graph on to self.walk.",
         ),
         swap(
+            'np.errstate(all="ignore")',
+            "np.errstate()",
+            "NumPy's warnings stay on; np.errstate(all='ignore') turns them off.",
+        ),
+        swap(
             "node.tensor() if node.leaf else node.retained and node.retained()",
             "node.tensor() if node.leaf else None",
             "retain_grad has no effect: for a node that is no leaf, node.retained() is the holder.",
@@ -894,6 +899,20 @@ def _():
     before = x.grad.memory.writes
     (x * 3.0).sum().backward()
     see("how often x.grad was written in a second pass", x.grad.memory.writes - before).gives(1)
+
+
+@backward.check("NumPy's warnings are off")
+def _():
+    seen = []
+
+    def slope(g, x):
+        seen.append(sorted(set(map(str, np.geterr().values()))))
+        return 3 * g * x * x
+
+    y = wrong_op(slope)(leaf([1.0]))
+    with np.errstate(all="warn"):
+        y.backward()
+    see("values of np.geterr() during backward", seen).gives([["ignore"]])
 
 
 @backward.check("a leaf that is gone, or requires no gradient any more, is skipped")
@@ -1080,7 +1099,7 @@ def _():
 
     op, x, y = Op(product), leaf([1.0, 2.0], np.float64), leaf([3.0, 4.0], np.float64)
     autograd.derivative(op, lambda g, b: g * b, lambda g, a: 2 * g * a)
-    raises(AssertionError, autograd.gradcheck, op, (x, y), says="input 1")
+    raises(AssertionError, autograd.gradcheck, op, (x, y))
     constant = tensor(np.array([3.0, 4.0]))
     see("gradcheck of x * constant", autograd.gradcheck(op, (x, constant))).gives(True)
     see(
@@ -1105,4 +1124,5 @@ def _():
         return x * 2.0
 
     autograd.gradcheck(double, leaf([1.0], np.float64))
-    see("is_grad_enabled() at each call of the function", seen).gives([True, False, False])
+    calls = see("is_grad_enabled() at each call of the function, one element", seen)
+    calls.satisfies(seen.count(False) >= 2, "False for both moved outputs")

@@ -778,7 +778,7 @@ crop = exercises.add(
     "own, from self.padded(images): "
     "(N, C, h, w). Draw all tops first, rng.integers(height - h + 1, size=n), then all lefts in the same "
     "way. A window that does not "
-    "fit is a ValueError that says so.",
+    'fit is a ValueError with the word "fit".',
     hints=(
         "height and width are those after padding. There are height - h + 1 places for the top row.",
         "A loop over the images with slices is right; np.lib.stride_tricks.sliding_window_view gives all "

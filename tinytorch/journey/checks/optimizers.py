@@ -157,6 +157,11 @@ step = exercises.add(
         ),
         swap("return loss", "return None", "The closure's loss is lost: step returns it."),
         swap(
+            'np.errstate(all="ignore")',
+            "np.errstate()",
+            "NumPy's warnings stay on; np.errstate(all='ignore') turns them off.",
+        ),
+        swap(
             "if not all(pack",
             "if not any(pack",
             "One parameter that has other memory is enough: the packs are made anew unless all are current.",
@@ -247,6 +252,23 @@ def _():
         moved.array = np.array([5.0], moved.dtype)
         optimizer.step()
         see("the one that was given the memory [5], after a step", moved.detach()).gives([4.5])
+
+
+@step.check("NumPy's warnings are off")
+def _():
+    seen = []
+
+    class Asking(Plain):
+        """A rule that notes what NumPy does about errors."""
+
+        def update(self, group, step, p, g, state, scratch):
+            seen.append(sorted(set(map(str, np.geterr().values()))))
+
+    p = parameter(1.0)
+    p.grad = gradient(1.0)
+    with np.errstate(all="warn"):
+        Asking([p], lr=0.1).step()
+    see("values of np.geterr() during update", seen).gives([["ignore"]])
 
 
 @step.check("a closure is called with recording on, and its loss comes back")
@@ -608,6 +630,24 @@ rmsprop = exercises.add(
             '        root = np.sqrt(variance + group["eps"])\n',
             "eps stands outside of the root.",
         ),
+        wrong(
+            """
+            def update(self, group, step, p, g, state, scratch):
+                α, s = group["alpha"], state["square_avg"]
+                s[...] = α * s + (1 - α) * g * g
+                variance = s
+                if group["centered"]:
+                    state["grad_avg"][...] = α * state["grad_avg"] + (1 - α) * g
+                    variance = s - state["grad_avg"] ** 2
+                change = group["lr"] * g / (np.sqrt(variance) + group["eps"])
+                if group["momentum"] > 0:
+                    b = state["momentum_buffer"]
+                    b[...] = group["momentum"] * b + change
+                    change = b
+                p -= change
+            """,
+            "The learning rate is inside b, so a new rate does not act on what b holds: b has no lr.",
+        ),
         swap(
             "v += change",
             "v += g",
@@ -665,6 +705,15 @@ def _():
 @rmsprop.check("momentum adds up what was divided")
 def _():
     check_rmsprop("…, momentum=0.5", momentum=0.5)
+
+
+@rmsprop.check("the rate acts on the buffer, not inside it")
+def _():
+    p = parameter(0.0)
+    optimizer = RMSprop([p], 0.1, alpha=0.75, eps=0.0, momentum=0.5)
+    after(optimizer, p, ((1.0,),))
+    optimizer.param_groups[0]["lr"] = 0.0
+    see("p after a step with lr=0.1 and one with lr=0", after(optimizer, p, ((1.0,),))).gives([-0.2])
 
 
 kept_check(rmsprop, "square_avg", lambda p: RMSprop([p], 0.1))
