@@ -154,6 +154,7 @@ def test_long_values_are_shortened():
     assert shown(np.zeros((50, 2), np.float32)) == "array of shape (50, 2), float32"
     assert shown(tensor([[1.5, -2.0]])) == "tensor([[1.5, -2]]), shape (1, 2), float32"
     assert len(shown("x" * 1000)) == 198
+    assert "0x" not in shown(np.random.default_rng(0)).lower()
     assert shown({"a": tensor([[1.0], [2.0]])}).count("\n") == 0
 
 

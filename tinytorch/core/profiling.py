@@ -98,7 +98,7 @@ def calls_for(function, seconds=5e-3, clock=None):
     Raises ValueError where 2**20 calls are not enough.
     """
     calls = 1
-    while min(timed(function, calls, clock) for _ in range(2)) < seconds:
+    while not all(timed(function, calls, clock) >= seconds for _ in range(2)):
         if calls == 2**20:
             raise ValueError(f"calls_for: {calls:,} calls took less than {seconds} s: does the clock move?")
         calls *= 2

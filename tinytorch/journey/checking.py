@@ -26,6 +26,7 @@ recognizes a mistake.
 import ast
 import contextlib
 import io
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -243,6 +244,7 @@ def shown(value: Any, short: bool = False) -> str:
     array = _array(value)
     if array is None:
         text = _numbers(value) if isinstance(value, (list, float)) else " ".join(repr(value).split())
+        text = re.sub(" at 0x[0-9a-f]+", "", text, flags=re.IGNORECASE)  # another one in each run
         return text if len(text) <= 200 else text[:197] + "…"
     kind = "tensor" if _is_tensor(value) else "array"
     if array.size > (8 if short else SHOWN):
